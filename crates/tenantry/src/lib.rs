@@ -1,0 +1,1 @@
+//! Tenantry, the billing backend for multi-tenant SaaS.
