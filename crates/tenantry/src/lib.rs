@@ -1,1 +1,7 @@
 //! Tenantry, the billing backend for multi-tenant SaaS.
+//!
+//! `http`, `worker` and `cli` call operations (`tenancy`, `billing`, `usage`), which call `storage` and the
+//! `tenantry-domain` crate. Only `storage` names SQL. Nobody calls up.
+
+pub mod storage;
+pub mod usage;
