@@ -226,7 +226,7 @@ end
 $$;
 
 grant update (period_end, state, closed_at) on tenantry.usage_periods to tenantry_service;
-grant update (limits_plan_id, limits_plan_version) on tenantry.usage_segments to tenantry_service;
+grant update (plan_id, plan_version, limits_plan_id, limits_plan_version) on tenantry.usage_segments to tenantry_service;
 grant update (period_end, segment_sequence, segment_start, closed, in_plan, included, hard_limit, total, event_count, refused_count)
     on tenantry.usage_counters to tenantry_service;
 grant update (amount) on tenantry.usage_segment_amounts to tenantry_service;

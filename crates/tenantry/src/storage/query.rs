@@ -26,6 +26,7 @@ pub struct Query {
 }
 
 /// Every statement of the binary.
+#[expect(unsafe_code, reason = "the registry is a section of the binary, which linkme fills at link time")]
 #[linkme::distributed_slice]
 pub static QUERIES: [&'static Query];
 
@@ -41,6 +42,7 @@ macro_rules! query {
             login: $crate::query!(@login $login),
             sql: concat!("/* ", module_path!(), "::", stringify!($name), " */ ", $sql),
         };
+        #[expect(unsafe_code, reason = "registering puts a reference into a section of the binary")]
         const _: () = {
             #[linkme::distributed_slice($crate::storage::QUERIES)]
             static REGISTERED: &$crate::storage::Query = &$name;

@@ -1,1 +1,7 @@
-//! usage rows
+//! Rows of usage: what a group of events needs to know, what it writes, and what reports read.
+
+pub mod charges;
+pub mod commit;
+pub mod facts;
+pub mod open;
+pub mod segments;
