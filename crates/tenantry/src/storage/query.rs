@@ -26,7 +26,6 @@ pub struct Query {
 }
 
 /// Every statement of the binary.
-#[expect(unsafe_code, reason = "the registry is a section of the binary, which linkme fills at link time")]
 #[linkme::distributed_slice]
 pub static QUERIES: [&'static Query];
 
