@@ -1,11 +1,20 @@
 //! The only part that names SQL. It knows rows and transactions; it decides nothing.
 
+pub mod audit;
 mod error;
+pub mod idempotency;
+pub mod keys;
+pub mod members;
 pub mod migrate;
 mod pool;
 mod query;
+mod row;
+pub mod security;
+pub mod subscriptions;
+pub mod tenants;
 mod tx;
 pub mod usage;
+pub mod users;
 
 pub use error::{StoreError, describe};
 pub use pool::{Database, Logins, MaybeRetryable};

@@ -1,0 +1,202 @@
+//! Rows of `api_keys`. A secret never gets here: only the SHA-256 of its random bytes does.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::members::After;
+use super::row::{Column as _, bytes};
+use super::tenants::LockedTenant;
+use super::{StoreError, Tx};
+use crate::query;
+
+/// A key as lists show it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: Uuid,
+    /// Its tenant; none for a service key.
+    pub tenant_id: Option<Uuid>,
+    /// For people.
+    pub name: String,
+    /// First characters of the secret, to recognize it by.
+    pub prefix: String,
+    /// Names of permissions.
+    pub scopes: Vec<String>,
+    /// The user who made it; none where the command line did.
+    pub created_by: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// First instant at which it no longer works.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to about a minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a key that is presented is compared with.
+#[derive(Clone, PartialEq)]
+pub struct PresentedKey {
+    /// Its id.
+    pub id: Uuid,
+    /// Its tenant; none for a service key.
+    pub tenant_id: Option<Uuid>,
+    /// SHA-256 of the secret bytes.
+    pub secret_hash: [u8; 32],
+    /// Names of permissions.
+    pub scopes: Vec<String>,
+    /// First instant at which it no longer works.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for PresentedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PresentedKey").field("id", &self.id).field("tenant_id", &self.tenant_id).finish_non_exhaustive()
+    }
+}
+
+impl PresentedKey {
+    /// Neither revoked nor expired.
+    pub fn works_at(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// A key to be stored.
+pub struct NewKeyRow<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// For people.
+    pub name: &'a str,
+    /// First characters of the secret.
+    pub prefix: &'a str,
+    /// SHA-256 of the secret bytes.
+    pub secret_hash: &'a [u8; 32],
+    /// Names of permissions.
+    pub scopes: &'a [&'a str],
+    /// The user who makes it.
+    pub created_by: Option<Uuid>,
+    /// First instant at which it no longer works.
+    pub expires_at: Option<Timestamp>,
+}
+
+query! {
+    service FIND = "
+        select id, tenant_id, secret_hash, scopes, expires_at, revoked_at from tenantry.api_keys where id = $1";
+    both GET = "
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        from tenantry.api_keys where tenant_id = $1 and id = $2";
+    both LIST = "
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        from tenantry.api_keys
+        where tenant_id = $1
+          and ($2::timestamptz is null or (created_at, id) > ($2, $3::uuid))
+        order by created_at, id
+        limit $4";
+    service LIST_SERVICE = "
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        from tenantry.api_keys where tenant_id is null order by created_at, id";
+    service INSERT = "
+        insert into tenantry.api_keys
+            (id, tenant_id, name, prefix, secret_hash, scopes, created_by, expires_at, created_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        returning id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at";
+    service REVOKE = "
+        update tenantry.api_keys set revoked_at = $3 where tenant_id = $1 and id = $2 and revoked_at is null";
+    service REVOKE_SERVICE = "
+        update tenantry.api_keys set revoked_at = $2 where tenant_id is null and id = $1 and revoked_at is null";
+    service REVOKE_ALL = "
+        update tenantry.api_keys set revoked_at = $2 where tenant_id = $1 and revoked_at is null";
+    service TOUCH = "
+        update tenantry.api_keys set last_used_at = $2
+        where id = $1 and (last_used_at is null or last_used_at < $2 - interval '1 minute')";
+}
+
+fn listed(row: &Row) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow {
+        id: row.col(0)?,
+        tenant_id: row.col(1)?,
+        name: row.col(2)?,
+        prefix: row.col(3)?,
+        scopes: row.col(4)?,
+        created_by: row.col(5)?,
+        created_at: row.col(6)?,
+        expires_at: row.col(7)?,
+        revoked_at: row.col(8)?,
+        last_used_at: row.col(9)?,
+    })
+}
+
+/// The key with this id, of whatever tenant. Id, tenant, hash, scopes and expiry never change; whether it is
+/// revoked is to be read again on every request.
+pub async fn find(tx: &Tx, id: Uuid) -> Result<Option<PresentedKey>, StoreError> {
+    let Some(row) = tx.opt(&FIND, &[&id]).await? else { return Ok(None) };
+    Ok(Some(PresentedKey {
+        id: row.col(0)?,
+        tenant_id: row.col(1)?,
+        secret_hash: bytes(&row, 2, "secret_hash of a key")?,
+        scopes: row.col(3)?,
+        expires_at: row.col(4)?,
+        revoked_at: row.col(5)?,
+    }))
+}
+
+/// A key of a tenant.
+pub async fn get(tx: &Tx, tenant: Uuid, id: Uuid) -> Result<Option<KeyRow>, StoreError> {
+    tx.opt(&GET, &[&tenant, &id]).await?.as_ref().map(listed).transpose()
+}
+
+/// A page of a tenant's keys, revoked ones too, oldest first.
+pub async fn list(tx: &Tx, tenant: Uuid, after: Option<After>, limit: i64) -> Result<Vec<KeyRow>, StoreError> {
+    let (time, id) = after.unzip();
+    tx.rows(&LIST, &[&tenant, &time, &id, &limit]).await?.iter().map(listed).collect()
+}
+
+/// All service keys, revoked ones too, oldest first.
+pub async fn list_service(tx: &Tx) -> Result<Vec<KeyRow>, StoreError> {
+    tx.rows(&LIST_SERVICE, &[]).await?.iter().map(listed).collect()
+}
+
+/// Stores a key of a tenant, or a service key.
+pub async fn insert(
+    tx: &Tx,
+    tenant: Option<&LockedTenant>,
+    key: &NewKeyRow<'_>,
+    now: Timestamp,
+) -> Result<KeyRow, StoreError> {
+    let tenant = tenant.map(LockedTenant::id);
+    let row = tx
+        .one(
+            &INSERT,
+            &[
+                &key.id, &tenant, &key.name, &key.prefix, &key.secret_hash.as_slice(), &key.scopes, &key.created_by,
+                &key.expires_at, &now,
+            ],
+        )
+        .await?;
+    listed(&row)
+}
+
+/// Revokes a key of a locked tenant; false where it is revoked already or no key of this tenant.
+pub async fn revoke(tx: &Tx, tenant: &LockedTenant, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(tx.execute(&REVOKE, &[&tenant.id(), &id, &now]).await? == 1)
+}
+
+/// Revokes a service key; false where it is revoked already or no service key.
+pub async fn revoke_service(tx: &Tx, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(tx.execute(&REVOKE_SERVICE, &[&id, &now]).await? == 1)
+}
+
+/// Revokes all keys of a locked tenant; how many they were.
+pub async fn revoke_all(tx: &Tx, tenant: &LockedTenant, now: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(&REVOKE_ALL, &[&tenant.id(), &now]).await
+}
+
+/// Notes that a key was used, at most once a minute.
+pub async fn touch(tx: &Tx, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(&TOUCH, &[&id, &now]).await?;
+    Ok(())
+}
