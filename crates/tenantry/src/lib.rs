@@ -3,5 +3,6 @@
 //! `http`, `worker` and `cli` call operations (`tenancy`, `billing`, `usage`), which call `storage` and the
 //! `tenantry-domain` crate. Only `storage` names SQL. Nobody calls up.
 
+pub mod env;
 pub mod storage;
 pub mod usage;
