@@ -59,29 +59,38 @@ impl Database {
 
     /// Runs a write transaction: commits what the work returns, undoes it when it fails, and runs it again
     /// when it lost a deadlock. The work must be re-runnable and must not wait for the network.
+    ///
+    /// Its future is not `Send` (the compiler cannot say so of an async closure over a borrowed transaction):
+    /// what runs in a request or a spawned task uses [`write_tx!`](crate::write_tx!), which does the same.
     pub async fn write<T, E, W>(&self, name: &'static str, tenants: &[Uuid], work: W) -> Result<T, E>
     where
         W: AsyncFn(&Tx) -> Result<T, E>,
         E: From<StoreError> + MaybeRetryable,
     {
-        let mut attempt = 1;
-        loop {
-            let tx = self.begin(name, tenants).await?;
-            match work(&tx).await {
-                Ok(value) => {
-                    tx.commit().await?;
-                    return Ok(value);
+        crate::write_tx!(self, name, tenants, |tx| work(tx).await)
+    }
+
+    /// Ends a transaction as its work says; nothing where it is to be run again. Part of [`write_tx!`](crate::write_tx!).
+    pub async fn settle<T, E>(&self, tx: Tx, worked: Result<T, E>, attempt: &mut u32) -> Result<Option<T>, E>
+    where
+        E: From<StoreError> + MaybeRetryable,
+    {
+        let name = tx.name();
+        match worked {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(Some(value))
+            }
+            Err(error) => {
+                tx.rollback().await?;
+                if !error.is_retryable() || *attempt == ATTEMPTS {
+                    return Err(error);
                 }
-                Err(error) => {
-                    tx.rollback().await?;
-                    if !error.is_retryable() || attempt == ATTEMPTS {
-                        return Err(error);
-                    }
-                    metrics::counter!("tenantry_transaction_retries_total", "name" => name).increment(1);
-                    tracing::info!(transaction = name, attempt, "transaction lost a deadlock; running it again");
-                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
-                    attempt += 1;
-                }
+                metrics::counter!("tenantry_transaction_retries_total", "name" => name).increment(1);
+                tracing::info!(transaction = name, attempt, "transaction lost a deadlock; running it again");
+                tokio::time::sleep(Duration::from_millis(u64::from(*attempt) * 5)).await;
+                *attempt += 1;
+                Ok(None)
             }
         }
     }
@@ -106,6 +115,31 @@ impl Database {
         self.user.close();
         self.service.close();
     }
+}
+
+/// Runs a write transaction: `write_tx!(db, "name", &[tenant], |tx| { ...; Ok(value) })` gives a `Result`.
+///
+/// Commits what the block returns, undoes it when it fails (`?` and `return` leave the block), and runs it again
+/// when it lost a deadlock: the block must be re-runnable and must not wait for the network. A macro, because the
+/// future of an async closure over a borrowed transaction cannot be shown to be `Send`.
+#[macro_export]
+macro_rules! write_tx {
+    ($db:expr, $name:expr, $tenants:expr, |$tx:ident| $work:expr) => {{
+        let mut attempt = 1;
+        loop {
+            let opened = match $db.begin($name, $tenants).await {
+                Ok(opened) => opened,
+                Err(error) => break Err(error.into()),
+            };
+            let $tx = &opened;
+            let worked = async { $work }.await;
+            match $db.settle(opened, worked, &mut attempt).await {
+                Ok(Some(value)) => break Ok(value),
+                Ok(None) => {}
+                Err(error) => break Err(error),
+            }
+        }
+    }};
 }
 
 /// Whether running the same transaction again can help.

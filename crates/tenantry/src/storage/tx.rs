@@ -99,6 +99,11 @@ impl Tx {
         Ok(tx)
     }
 
+    /// Its name, for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn client(&self) -> Result<&Object, StoreError> {
         self.client.as_ref().ok_or_else(|| StoreError::Unavailable("the transaction is over".to_owned()))
     }
