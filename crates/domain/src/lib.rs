@@ -1,1 +1,10 @@
-//! The rules of billing as pure functions.
+//! The rules of billing as pure functions: no I/O, no clock, no chance. `now` is an argument.
+
+pub mod limit;
+pub mod money;
+pub mod period;
+pub mod permission;
+pub mod plan;
+pub mod pricing;
+pub mod quantity;
+pub mod slug;
