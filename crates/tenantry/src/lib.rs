@@ -3,6 +3,8 @@
 //! `http`, `worker` and `cli` call operations (`tenancy`, `billing`, `usage`), which call `storage` and the
 //! `tenantry-domain` crate. Only `storage` names SQL. Nobody calls up.
 
+pub mod billing;
 pub mod env;
 pub mod storage;
+pub mod tenancy;
 pub mod usage;

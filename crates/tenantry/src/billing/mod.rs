@@ -1,0 +1,3 @@
+//! Plans and what they cost.
+
+pub mod catalog_store;

@@ -1,0 +1,148 @@
+//! API keys. Secrets are made and shown by who calls; only what they are recognized by gets here.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tenantry_domain::permission::Permission;
+use uuid::Uuid;
+
+use super::audit::{self, Deed};
+use super::authority::Authority;
+use super::idempotency::{self, Answer, Claim, Idempotent};
+use super::{Actor, TenancyError, validate};
+use crate::env::Env;
+use crate::storage::keys::{self as rows, KeyRow, NewKeyRow, PresentedKey};
+use crate::storage::{Database, tenants};
+use crate::write_tx;
+
+/// A key to be stored.
+pub struct NewKey {
+    /// Its id, which is part of the secret.
+    pub id: Uuid,
+    /// First characters of the secret, to recognize it by.
+    pub prefix: String,
+    /// SHA-256 of the random bytes of the secret.
+    pub secret_hash: [u8; 32],
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Permission>,
+    /// First instant at which it no longer works.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for NewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewKey").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A key that may be stored.
+struct Checked<'a> {
+    key: &'a NewKey,
+    name: String,
+    scopes: Vec<&'static str>,
+}
+
+impl Checked<'_> {
+    fn of(key: &NewKey, now: Timestamp) -> Result<Checked<'_>, TenancyError> {
+        let name = validate::name("name", &key.name, validate::MAX_KEY_NAME)?;
+        let mut scopes: Vec<&'static str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        if scopes.is_empty() {
+            return Err(TenancyError::invalid("scopes", "must name at least one permission"));
+        }
+        if key.expires_at.is_some_and(|end| end <= now) {
+            return Err(TenancyError::invalid("expiresAt", "must be in the future"));
+        }
+        Ok(Checked { key, name, scopes })
+    }
+
+    fn row(&self, created_by: Option<Uuid>) -> NewKeyRow<'_> {
+        NewKeyRow {
+            id: self.key.id,
+            name: &self.name,
+            prefix: &self.key.prefix,
+            secret_hash: &self.key.secret_hash,
+            scopes: &self.scopes,
+            created_by,
+            expires_at: self.key.expires_at,
+        }
+    }
+}
+
+/// Stores a key of a tenant, with scopes at most the actor's own.
+pub async fn create(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    tenant: Uuid,
+    key: &NewKey,
+    idempotent: Option<&Idempotent<'_, KeyRow>>,
+) -> Result<Answer<KeyRow>, TenancyError> {
+    let now = env.clock.now();
+    let checked = Checked::of(key, now)?;
+    write_tx!(db, "create_key", &[tenant], |tx| {
+        let ticket = match idempotency::claim(tx, idempotent, now).await? {
+            Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
+            Claim::Go(ticket) => ticket,
+        };
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let authority = Authority::of(tx, &held, actor, now).await?;
+        authority.require(Permission::ManageBilling)?;
+        for scope in &key.scopes {
+            authority.require(*scope)?;
+        }
+        let created_by = if let Actor::User(user) = actor { Some(user) } else { None };
+        let row = rows::insert(tx, Some(&held), &checked.row(created_by), now).await?;
+        let payload = json!({ "name": row.name, "prefix": row.prefix, "scopes": row.scopes });
+        let deed = Deed { kind: "key.created", actor, subject_id: Some(row.id), payload };
+        audit::append(tx, &held, env, now, deed).await?;
+        ticket.done(tx, row).await
+    })
+}
+
+/// Revokes a key of a tenant; it is refused from the next request on. Revoking it again changes nothing.
+pub async fn revoke(db: &Database, env: &Env, actor: Actor, tenant: Uuid, key: Uuid) -> Result<(), TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "revoke_key", &[tenant], |tx| {
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        Authority::of(tx, &held, actor, now).await?.require(Permission::ManageBilling)?;
+        let row = rows::get(tx, tenant, key).await?.ok_or(TenancyError::NotFound)?;
+        if !rows::revoke(tx, &held, key, now).await? {
+            return Ok(());
+        }
+        let payload = json!({ "name": row.name, "prefix": row.prefix });
+        let deed = Deed { kind: "key.revoked", actor, subject_id: Some(key), payload };
+        Ok(audit::append(tx, &held, env, now, deed).await?)
+    })
+}
+
+/// Stores a service key. For the command line only: whoever may run it is trusted with the database.
+pub async fn create_service(db: &Database, env: &Env, key: &NewKey) -> Result<KeyRow, TenancyError> {
+    let now = env.clock.now();
+    let checked = Checked::of(key, now)?;
+    // No audit entry: the trail is kept per tenant, and this key has none.
+    tracing::info!(key = %key.id, scopes = ?checked.scopes, "service key created");
+    write_tx!(db, "create_service_key", &[], |tx| Ok(rows::insert(tx, None, &checked.row(None), now).await?))
+}
+
+/// Revokes a service key; it is refused from the next request on. False where it was revoked already.
+pub async fn revoke_service(db: &Database, env: &Env, key: Uuid) -> Result<bool, TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "revoke_service_key", &[], |tx| {
+        if rows::find(tx, key).await?.is_none_or(|found| found.tenant_id.is_some()) {
+            return Err(TenancyError::NotFound);
+        }
+        Ok(rows::revoke_service(tx, key, now).await?)
+    })
+}
+
+/// The key with this id, of whatever tenant, as it is right now; whether it is revoked or expired is for the
+/// caller to look at ([`PresentedKey::works_at`]), after it compared the secret.
+pub async fn find(db: &Database, key: Uuid) -> Result<Option<PresentedKey>, TenancyError> {
+    let tx = db.read_as_service("find_key", &[]).await?;
+    let found = rows::find(&tx, key).await?;
+    tx.rollback().await?;
+    Ok(found)
+}

@@ -1,0 +1,179 @@
+//! Who belongs to a tenant, and as what. Every change locks the tenant first, so that two changes at once see
+//! each other: without that lock two owners who demote each other leave none.
+
+use serde_json::{Value, json};
+use tenantry_domain::permission::{Overrides, Permission, Role, may_assign};
+use uuid::Uuid;
+
+use super::audit::{self, Deed};
+use super::authority::{self, Authority};
+use super::idempotency::{self, Answer, Claim, Idempotent};
+use super::{Actor, TenancyError};
+use crate::env::Env;
+use crate::storage::members::{self as rows, MemberRow};
+use crate::storage::tenants::{self, LockedTenant};
+use crate::storage::{Database, StoreError, Tx, users};
+use crate::write_tx;
+
+/// A member to be added.
+#[derive(Debug, Clone)]
+pub struct NewMember {
+    /// A user that was seen before.
+    pub user_id: Uuid,
+    /// Its role.
+    pub role: Role,
+    /// What overrides the role's permissions.
+    pub permissions: Overrides,
+}
+
+/// What is to be changed of a member; what is missing stays.
+#[derive(Debug, Clone, Default)]
+pub struct MemberPatch {
+    /// Its role.
+    pub role: Option<Role>,
+    /// What overrides the role's permissions, instead of all that did.
+    pub permissions: Option<Overrides>,
+}
+
+/// Adds a user to an organization.
+pub async fn add(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    tenant: Uuid,
+    new: &NewMember,
+    idempotent: Option<&Idempotent<'_, MemberRow>>,
+) -> Result<Answer<MemberRow>, TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "add_member", &[tenant], |tx| {
+        let ticket = match idempotency::claim(tx, idempotent, now).await? {
+            Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
+            Claim::Go(ticket) => ticket,
+        };
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let authority = Authority::of(tx, &held, actor, now).await?;
+        authority.require(Permission::ManageMembers)?;
+        refuse_personal(&held)?;
+        let permissions = assignable(&authority, new.role, &new.permissions)?;
+        if users::existing(tx, &[new.user_id]).await?.is_empty() {
+            return Err(TenancyError::invalid("userId", "names no user: a user is made by its first request"));
+        }
+        if !rows::insert(tx, &held, (new.user_id, new.role.as_str(), &permissions), now).await? {
+            return Err(TenancyError::AlreadyMember);
+        }
+        let payload = json!({ "role": new.role.as_str(), "permissions": permissions });
+        let deed = Deed { kind: "member.added", actor, subject_id: Some(new.user_id), payload };
+        audit::append(tx, &held, env, now, deed).await?;
+        let row = member(tx, &held, new.user_id).await?;
+        ticket.done(tx, row).await
+    })
+}
+
+/// Changes role or permissions of a member. Only owners make, change or unmake owners.
+pub async fn change(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    tenant: Uuid,
+    user: Uuid,
+    patch: &MemberPatch,
+) -> Result<MemberRow, TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "change_member", &[tenant], |tx| {
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let authority = Authority::of(tx, &held, actor, now).await?;
+        authority.require(Permission::ManageMembers)?;
+        let before = member(tx, &held, user).await?;
+        let old_role = authority::role(&before.role)?;
+        let role = patch.role.unwrap_or(old_role);
+        refuse_change_of_owner(&authority, old_role)?;
+        if role != Role::Owner {
+            refuse_last_owner(tx, &held, old_role).await?;
+        }
+        let overrides = match &patch.permissions {
+            Some(given) => given.clone(),
+            // An owner has everything: what narrowed it as something else goes.
+            None if role == Role::Owner => Overrides::default(),
+            None => authority::overrides(&before.permissions)?,
+        };
+        let permissions = assignable(&authority, role, &overrides)?;
+        if role == old_role && permissions == before.permissions {
+            return Ok(before);
+        }
+        rows::update(tx, &held, (user, role.as_str(), &permissions), now).await?;
+        let payload = json!({
+            "from": { "role": before.role, "permissions": before.permissions },
+            "to": { "role": role.as_str(), "permissions": permissions },
+        });
+        audit::append(tx, &held, env, now, Deed { kind: "member.changed", actor, subject_id: Some(user), payload })
+            .await?;
+        member(tx, &held, user).await
+    })
+}
+
+/// Takes a member out of an organization. Only owners remove owners.
+pub async fn remove(db: &Database, env: &Env, actor: Actor, tenant: Uuid, user: Uuid) -> Result<(), TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "remove_member", &[tenant], |tx| {
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let authority = Authority::of(tx, &held, actor, now).await?;
+        authority.require(Permission::ManageMembers)?;
+        refuse_personal(&held)?;
+        let before = member(tx, &held, user).await?;
+        let role = authority::role(&before.role)?;
+        refuse_change_of_owner(&authority, role)?;
+        refuse_last_owner(tx, &held, role).await?;
+        rows::remove(tx, &held, user).await?;
+        let payload = json!({ "role": before.role });
+        let deed = Deed { kind: "member.removed", actor, subject_id: Some(user), payload };
+        Ok(audit::append(tx, &held, env, now, deed).await?)
+    })
+}
+
+/// A member goes; the last owner does not.
+pub async fn leave(db: &Database, env: &Env, user: Uuid, tenant: Uuid) -> Result<(), TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "leave_tenant", &[tenant], |tx| {
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let before = member(tx, &held, user).await?;
+        refuse_personal(&held)?;
+        refuse_last_owner(tx, &held, authority::role(&before.role)?).await?;
+        rows::remove(tx, &held, user).await?;
+        let payload = json!({ "role": before.role });
+        let deed = Deed { kind: "member.left", actor: Actor::User(user), subject_id: Some(user), payload };
+        Ok(audit::append(tx, &held, env, now, deed).await?)
+    })
+}
+
+async fn member(tx: &Tx, tenant: &LockedTenant, user: Uuid) -> Result<MemberRow, TenancyError> {
+    rows::get(tx, tenant.id(), user).await?.ok_or(TenancyError::NotFound)
+}
+
+fn refuse_personal(tenant: &LockedTenant) -> Result<(), TenancyError> {
+    if tenant.row().is_personal() {
+        return Err(TenancyError::PersonalTenant("has one member, its user: make an organization to have more"));
+    }
+    Ok(())
+}
+
+fn refuse_change_of_owner(authority: &Authority, role: Role) -> Result<(), TenancyError> {
+    if role == Role::Owner && !authority.is_owner {
+        return Err(TenancyError::Grant { reason: "only an owner changes an owner".to_owned(), role: authority.role });
+    }
+    Ok(())
+}
+
+/// Holds only under the tenant's lock.
+async fn refuse_last_owner(tx: &Tx, tenant: &LockedTenant, role: Role) -> Result<(), TenancyError> {
+    if role == Role::Owner && rows::owners(tx, tenant).await? <= 1 {
+        return Err(TenancyError::LastOwner);
+    }
+    Ok(())
+}
+
+/// Role and permissions, where the actor may give them; the permissions as they are stored.
+fn assignable(authority: &Authority, role: Role, permissions: &Overrides) -> Result<Value, TenancyError> {
+    may_assign(authority.granting_role(), authority.permissions, role, permissions)
+        .map_err(|refusal| TenancyError::Grant { reason: refusal.to_string(), role: authority.role })?;
+    serde_json::to_value(permissions).map_err(|error| StoreError::corrupt("permissions to store", error).into())
+}

@@ -1,0 +1,67 @@
+//! First sight of a user: the user, the personal tenant and all that belongs to it.
+
+use serde_json::json;
+use tenantry_domain::permission::Role;
+use uuid::Uuid;
+
+use super::audit::{self, Deed};
+use super::slugs::{self, Wanted};
+use super::{Actor, TenancyError, subscription, validate};
+use crate::env::Env;
+use crate::storage::tenants::NewTenant;
+use crate::storage::{Database, members, users};
+use crate::write_tx;
+
+/// What a personal tenant is called until its user says otherwise. Not the e-mail address: names are shown to
+/// others.
+const PERSONAL_NAME: &str = "Personal";
+
+/// Makes sure that a user and its personal tenant exist, and takes over a changed e-mail address; an address that
+/// is missing changes nothing. Cheap where nothing is to be done (one read), safe from many requests at once.
+///
+/// True where the user was seen for the first time.
+pub async fn ensure(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    user: Uuid,
+    email: Option<&str>,
+) -> Result<bool, TenancyError> {
+    let email = email.map(|text| validate::email("email", text)).transpose()?;
+    if user.is_nil() {
+        return Err(TenancyError::invalid("id", "must not be the nil UUID"));
+    }
+    let tx = db.read_as_service("known_user", &[user]).await?;
+    let known = users::known(&tx, user).await?;
+    tx.rollback().await?;
+    if let Some(known) = known
+        && known.has_personal_tenant
+        && (email.is_none() || known.email == email)
+    {
+        return Ok(false);
+    }
+    let now = env.clock.now();
+    write_tx!(db, "ensure_user", &[user], |tx| {
+        // Locks the user's row, so that of many first requests one makes the tenant and the others see it made.
+        users::upsert(tx, user, email.as_deref(), now).await?;
+        if users::known(tx, user).await?.is_some_and(|known| known.has_personal_tenant) {
+            return Ok(false);
+        }
+        let settings = json!({});
+        let new = NewTenant {
+            id: user,
+            kind: "user",
+            name: PERSONAL_NAME,
+            slug: "",
+            owner_id: user,
+            settings: &settings,
+        };
+        let tenant = slugs::insert(tx, env, &new, Wanted::Random("user"), now).await?;
+        members::insert(tx, &tenant, (user, Role::Owner.as_str(), &json!({})), now).await?;
+        subscription::begin_free(tx, &tenant, env, now).await?;
+        let payload = json!({ "type": "user" });
+        let deed = Deed { kind: "tenant.created", actor, subject_id: Some(user), payload };
+        audit::append(tx, &tenant, env, now, deed).await?;
+        Ok(true)
+    })
+}
