@@ -112,7 +112,7 @@ query! {
         update tenantry.api_keys set revoked_at = $2 where tenant_id = $1 and revoked_at is null";
     service TOUCH = "
         update tenantry.api_keys set last_used_at = $2
-        where id = $1 and (last_used_at is null or last_used_at < $2 - interval '1 minute')";
+        where id = $1 and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')";
 }
 
 fn listed(row: &Row) -> Result<KeyRow, StoreError> {
