@@ -60,7 +60,7 @@ impl IdempotentRequest {
         })
     }
 
-    /// Key of the advisory lock; two scopes that share it only wait for each other's answer.
+    /// Key of the advisory lock; that two scopes share one costs at worst a refusal to be tried again.
     fn lock_key(&self) -> i64 {
         let mut first = [0; 8];
         first.copy_from_slice(&self.scope_hash[..8]);
