@@ -1,0 +1,113 @@
+//! What overage costs: exact prices over segments, rounded once, written as charges.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use tenantry_domain::pricing::{SegmentUse, accrued};
+use tenantry_domain::quantity::Quantity;
+
+use super::plans::PlanBook;
+use crate::env::Env;
+use crate::storage::usage::charges::{self, NewCharge};
+use crate::storage::usage::facts::CounterRow;
+use crate::storage::usage::open::SegmentRow;
+use crate::storage::usage::segments;
+use crate::storage::{StoreError, Tx};
+
+/// Charged in this currency where a plan has overage but no price of its own.
+const FALLBACK_CURRENCY: &str = "usd";
+
+/// What a counter's period has cost so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accrued {
+    /// Minor units of the currency, rounded half even.
+    pub amount_minor: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// What it was computed from.
+    pub inputs: serde_json::Value,
+}
+
+/// Accrued overage of one counter: a function of its segments and their totals, never a sum of events.
+///
+/// `segments` are those of the counter's period in order; `ended` what was used in those that have ended.
+pub fn accrue(
+    total: Decimal,
+    metric: &str,
+    segments: &[SegmentRow],
+    ended: &[(i32, Decimal)],
+    plans: &PlanBook,
+) -> Result<Accrued, StoreError> {
+    let mut reached = Decimal::ZERO;
+    let mut uses = Vec::with_capacity(segments.len());
+    let mut inputs = Vec::with_capacity(segments.len());
+    let mut currency = None;
+    for (position, segment) in segments.iter().enumerate() {
+        let start = reached;
+        reached = if position + 1 == segments.len() {
+            total
+        } else {
+            start + ended.iter().filter(|(sequence, _)| *sequence == segment.sequence).map(|(_, sum)| *sum).sum::<Decimal>()
+        };
+        let plan = plans.get(&segment.plan_id, segment.plan_version)?;
+        currency = plan.prices.as_ref().map(|prices| prices.currency.to_string()).or(currency);
+        uses.push(SegmentUse {
+            terms: plans.metric(&segment.plan_id, segment.plan_version, metric)?,
+            total_at_start: Quantity::from_decimal(start),
+            total_at_end: Quantity::from_decimal(reached),
+        });
+        inputs.push(serde_json::json!({
+            "sequence": segment.sequence,
+            "planId": segment.plan_id,
+            "planVersion": segment.plan_version,
+            "totalAtStart": Quantity::from_decimal(start),
+            "totalAtEnd": Quantity::from_decimal(reached),
+        }));
+    }
+    let exact = accrued(&uses);
+    let amount_minor = exact.round_half_even().map_err(|error| StoreError::corrupt("price", error))?;
+    Ok(Accrued {
+        amount_minor,
+        currency: currency.unwrap_or_else(|| FALLBACK_CURRENCY.to_owned()),
+        inputs: serde_json::json!({ "segments": inputs, "exactMinor": exact.to_string() }),
+    })
+}
+
+/// Brings the charges of a locked counter of a closed period to what its total costs: one more charge of
+/// `round(price(total)) - charges so far`, or none. Historic periods are never charged.
+pub async fn adjust(
+    tx: &Tx,
+    counter: &CounterRow,
+    plans: &mut PlanBook,
+    env: &Env,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+    let segments = segments::segments_of(tx, &[key.0], &[key.2]).await?;
+    plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
+    let ended: Vec<(i32, Decimal)> = segments::segment_amounts_of(tx, &[key.0], &[key.1], &[key.2])
+        .await?
+        .into_iter()
+        .map(|(_, sequence, amount)| (sequence, amount))
+        .collect();
+    let accrued = accrue(counter.total, &counter.metric, &segments, &ended, plans)?;
+    let so_far = charges::charged(tx, key).await?;
+    let difference = accrued.amount_minor - so_far.amount_minor;
+    if difference == 0 {
+        return Ok(());
+    }
+    let mut inputs = accrued.inputs;
+    inputs["total"] = Quantity::from_decimal(counter.total).to_string().into();
+    inputs["chargedBefore"] = so_far.amount_minor.into();
+    let charge = NewCharge {
+        tenant_id: counter.tenant_id,
+        metric: counter.metric.clone(),
+        period_start: counter.period_start,
+        sequence: so_far.next_sequence,
+        id: env.ids.uuid_v7(now),
+        overage: counter.included.map_or(Decimal::ZERO, |included| (counter.total - included).max(Decimal::ZERO)),
+        amount_minor: difference,
+        currency: accrued.currency,
+        inputs,
+    };
+    charges::insert(tx, &charge, now).await
+}

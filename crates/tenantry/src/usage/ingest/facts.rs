@@ -1,0 +1,179 @@
+//! What is known when a group is decided: read in the group's own transaction, indexed for its events.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use tenantry_domain::permission::{Overrides, Permission, Role, effective};
+use uuid::Uuid;
+
+use super::super::event::{Claimant, Content, NewEvent};
+use crate::storage::usage::facts::{self, CounterRow, KeyRow, OriginalRow};
+use crate::storage::{StoreError, Tx};
+
+/// What a member may do here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) role: Role,
+    pub(super) may_record: bool,
+    pub(super) may_manage_billing: bool,
+}
+
+/// An API key that works.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) tenant_id: Option<Uuid>,
+    pub(super) may_record: bool,
+    pub(super) may_manage_billing: bool,
+}
+
+/// Everything that was read for a group.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    members: HashMap<(Uuid, Uuid), Member>,
+    keys: HashMap<Uuid, Key>,
+    organizations: HashMap<Uuid, bool>,
+    originals: HashMap<Uuid, HashMap<String, OriginalRow>>,
+    pub(super) counters: Vec<CounterRow>,
+    by_metric: HashMap<Uuid, HashMap<String, Vec<usize>>>,
+}
+
+impl Facts {
+    pub(super) fn member(&self, tenant: Uuid, user: Uuid) -> Option<Member> {
+        self.members.get(&(tenant, user)).copied()
+    }
+
+    pub(super) fn key(&self, id: Uuid) -> Option<Key> {
+        self.keys.get(&id).copied()
+    }
+
+    /// Whether the tenant is an organization; none where there is no such tenant.
+    pub(super) fn is_organization(&self, tenant: Uuid) -> Option<bool> {
+        self.organizations.get(&tenant).copied()
+    }
+
+    pub(super) fn original(&self, tenant: Uuid, key: &str) -> Option<&OriginalRow> {
+        self.originals.get(&tenant)?.get(key)
+    }
+
+    /// The counter of this metric whose period contains the instant, as an index into `counters`.
+    pub(super) fn counter_at(&self, tenant: Uuid, metric: &str, at: Timestamp) -> Option<usize> {
+        self.by_metric.get(&tenant)?.get(metric)?.iter().copied().find(|&index| {
+            let counter = &self.counters[index];
+            counter.period_start <= at && at < counter.period_end
+        })
+    }
+}
+
+/// The spans of time that a group asks about, by tenant and metric.
+type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
+
+/// Reads what these events need, all statements in one round trip.
+pub(super) async fn read(
+    tx: &Tx,
+    events: &[(&Claimant, &NewEvent)],
+    now: Timestamp,
+) -> Result<Facts, StoreError> {
+    let mut pairs = BTreeSet::new();
+    let mut key_ids = BTreeSet::new();
+    let mut reversed = BTreeSet::new();
+    let mut spans = Spans::new();
+    for (claimant, event) in events {
+        match claimant {
+            Claimant::User(user) => _ = pairs.insert((event.tenant_id, *user)),
+            Claimant::TenantKey(id) | Claimant::ServiceKey(id) => _ = key_ids.insert(*id),
+            Claimant::Operator => {}
+        }
+        if let Some(user) = event.user_id {
+            pairs.insert((event.tenant_id, user));
+        }
+        match &event.content {
+            Content::Usage { metric, .. } => widen(&mut spans, event.tenant_id, metric, event.occurred_at()),
+            Content::Reversal { reverses } => _ = reversed.insert((event.tenant_id, reverses.as_str())),
+        }
+    }
+    let mut read = Facts::default();
+    if !reversed.is_empty() {
+        // What is taken back says which counter it belongs to, so it must be known first.
+        let (tenants, keys): (Vec<Uuid>, Vec<&str>) = reversed.into_iter().unzip();
+        for original in facts::originals(tx, &tenants, &keys).await? {
+            widen(&mut spans, original.tenant_id, &original.metric, original.occurred_at);
+            read.originals.entry(original.tenant_id).or_default().insert(original.key.clone(), original);
+        }
+    }
+    let tenants: Vec<Uuid> =
+        events.iter().map(|(_, event)| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
+    let (pair_tenants, pair_users): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
+    let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
+    let (members, keys, tenants, counters) = tokio::try_join!(
+        facts::members(tx, &pair_tenants, &pair_users),
+        read_keys(tx, &key_ids, now),
+        facts::tenants(tx, &tenants),
+        read_counters(tx, &spans),
+    )?;
+    for member in members {
+        read.members.insert((member.tenant_id, member.user_id), member_of(&member)?);
+    }
+    read.keys = keys.into_iter().map(|key| (key.id, key_of(&key))).collect();
+    read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
+    read.put_counters(counters);
+    Ok(read)
+}
+
+impl Facts {
+    /// Replaces the counters, as when they were read again under their locks.
+    pub(super) fn put_counters(&mut self, counters: Vec<CounterRow>) {
+        self.by_metric.clear();
+        for (index, counter) in counters.iter().enumerate() {
+            let metrics = self.by_metric.entry(counter.tenant_id).or_default();
+            match metrics.get_mut(&counter.metric) {
+                Some(indexes) => indexes.push(index),
+                None => _ = metrics.insert(counter.metric.clone(), vec![index]),
+            }
+        }
+        self.counters = counters;
+    }
+}
+
+fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
+    spans
+        .entry((tenant, metric.to_owned()))
+        .and_modify(|(earliest, latest)| {
+            *earliest = (*earliest).min(at);
+            *latest = (*latest).max(at);
+        })
+        .or_insert((at, at));
+}
+
+async fn read_keys(tx: &Tx, ids: &[Uuid], now: Timestamp) -> Result<Vec<KeyRow>, StoreError> {
+    if ids.is_empty() { Ok(Vec::new()) } else { facts::keys(tx, ids, now).await }
+}
+
+async fn read_counters(tx: &Tx, spans: &Spans) -> Result<Vec<CounterRow>, StoreError> {
+    let tenants: Vec<Uuid> = spans.keys().map(|(tenant, _)| *tenant).collect();
+    let metrics: Vec<&str> = spans.keys().map(|(_, metric)| metric.as_str()).collect();
+    let earliest: Vec<Timestamp> = spans.values().map(|(earliest, _)| *earliest).collect();
+    let latest: Vec<Timestamp> = spans.values().map(|(_, latest)| *latest).collect();
+    facts::counters(tx, &tenants, &metrics, &earliest, &latest).await
+}
+
+fn member_of(row: &facts::MemberRow) -> Result<Member, StoreError> {
+    let role: Role = row.role.parse().map_err(|error| StoreError::corrupt("role", error))?;
+    let overrides: Overrides =
+        serde_json::from_value(row.permissions.clone()).map_err(|error| StoreError::corrupt("permissions", error))?;
+    let permissions = effective(role, &overrides);
+    Ok(Member {
+        role,
+        may_record: permissions.contains(Permission::RecordUsage),
+        may_manage_billing: permissions.contains(Permission::ManageBilling),
+    })
+}
+
+fn key_of(row: &KeyRow) -> Key {
+    let has = |permission: Permission| row.scopes.iter().any(|scope| scope == permission.as_str());
+    // A service key is the operator's: it may do what its scopes say for every tenant.
+    Key {
+        tenant_id: row.tenant_id,
+        may_record: has(Permission::RecordUsage),
+        may_manage_billing: has(Permission::ManageBilling),
+    }
+}

@@ -1,0 +1,275 @@
+//! The careful way: counters locked first, every event decided in order of arrival under those locks.
+//!
+//! Used where a limit is near, an event is late in its segment or period, or a correction takes usage back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::super::charges;
+use super::super::event::{Content, NewEvent};
+use super::super::outcome::{Invalid, Outcome, Refusal};
+use super::super::plans::PlanBook;
+use super::columns;
+use super::facts::Facts;
+use super::prepare::Prepared;
+use super::{MAX_TOTAL, Sources, answer, same_content};
+use crate::storage::usage::open::SegmentRow;
+use crate::storage::usage::{commit, segments};
+use crate::storage::{StoreError, Tx};
+
+/// A group on the fast way claims keys before counters, this way does the reverse. Where both meet on one key,
+/// this one steps back after this long instead of waiting for the deadlock detector (1 s).
+const KEY_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What became of a try.
+pub(super) enum Tried {
+    /// Written; outcomes by position in the group. Not committed yet.
+    Done(Vec<(usize, Outcome)>),
+    /// The facts changed before the locks were had: start again.
+    Changed,
+}
+
+/// Locks, decides and writes a group in an open transaction.
+pub(super) async fn write(
+    tx: &Tx,
+    mut prepared: Vec<Prepared>,
+    group: &[&NewEvent],
+    ids: &[Uuid],
+    facts: &mut Facts,
+    sources: &Sources<'_>,
+) -> Result<Tried, StoreError> {
+    if !lock(tx, &mut prepared, group, facts).await? {
+        return Ok(Tried::Changed);
+    }
+    let segments = segments_of_late(tx, &prepared, facts).await?;
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?);
+    for event in &prepared {
+        decision.decide(event, group[event.index], facts);
+    }
+    let mut accepted: Vec<&Prepared> =
+        prepared.iter().filter(|event| decision.accepted.contains(&event.index)).collect();
+    accepted.sort_unstable_by(|a, b| {
+        let (a, b) = (group[a.index], group[b.index]);
+        (a.tenant_id, a.key.as_str()).cmp(&(b.tenant_id, b.key.as_str()))
+    });
+    if !accepted.is_empty() {
+        let events = columns::events(&accepted, group, ids, facts);
+        commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
+        if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
+            return Ok(Tried::Changed);
+        }
+        commit::set_lock_timeout(tx, Duration::ZERO).await?;
+        if !mark_reversed(tx, &accepted, group).await? {
+            return Ok(Tried::Changed);
+        }
+        commit::insert_events(tx, &events, sources.now).await?;
+        commit::add_rollups(tx, &columns::rollups(&accepted, facts)).await?;
+        commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
+    }
+    let sums = columns::sums(&accepted);
+    let changes = columns::counters(&sums, &decision.refused, facts);
+    if !changes.tenant_id.is_empty() {
+        commit::add_locked(tx, &changes).await?;
+    }
+    adjust_closed(tx, &sums, facts, sources).await?;
+    Ok(Tried::Done(decision.outcomes))
+}
+
+/// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
+async fn lock(
+    tx: &Tx,
+    prepared: &mut [Prepared],
+    group: &[&NewEvent],
+    facts: &mut Facts,
+) -> Result<bool, StoreError> {
+    let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
+        .iter()
+        .map(|event| {
+            let counter = &facts.counters[event.counter];
+            (counter.tenant_id, counter.metric.clone(), counter.period_start)
+        })
+        .collect();
+    let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
+    let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
+    let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
+    let locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
+    facts.put_counters(locked);
+    for (event, metric) in prepared.iter_mut().zip(metric_of) {
+        match facts.counter_at(group[event.index].tenant_id, &metric, event.occurred_at) {
+            Some(counter) => event.counter = counter,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+type PeriodSegments = HashMap<(Uuid, Timestamp), Vec<SegmentRow>>;
+
+/// The segments of the periods in which some event lies before the current segment.
+async fn segments_of_late(tx: &Tx, prepared: &[Prepared], facts: &Facts) -> Result<PeriodSegments, StoreError> {
+    let late: BTreeSet<(Uuid, Timestamp)> = prepared
+        .iter()
+        .filter(|event| event.occurred_at < facts.counters[event.counter].segment_start)
+        .map(|event| (facts.counters[event.counter].tenant_id, facts.counters[event.counter].period_start))
+        .collect();
+    let mut by_period = PeriodSegments::new();
+    if !late.is_empty() {
+        let (tenants, starts): (Vec<Uuid>, Vec<Timestamp>) = late.into_iter().unzip();
+        for segment in segments::segments_of(tx, &tenants, &starts).await? {
+            by_period.entry((segment.tenant_id, segment.period_start)).or_default().push(segment);
+        }
+    }
+    Ok(by_period)
+}
+
+/// What events before the current segment add to the segments that have ended.
+fn late_amounts(
+    accepted: &[&Prepared],
+    facts: &Facts,
+    segments: &PeriodSegments,
+) -> Vec<((Uuid, String, Timestamp), i32, Decimal)> {
+    let mut sums: BTreeMap<((Uuid, String, Timestamp), i32), Decimal> = BTreeMap::new();
+    for event in accepted {
+        let counter = &facts.counters[event.counter];
+        if event.occurred_at >= counter.segment_start {
+            continue;
+        }
+        let sequence = segments
+            .get(&(counter.tenant_id, counter.period_start))
+            .and_then(|segments| segments.iter().rev().find(|segment| segment.started_at <= event.occurred_at))
+            .map_or(0, |segment| segment.sequence);
+        let key = (counter.tenant_id, counter.metric.clone(), counter.period_start);
+        *sums.entry((key, sequence)).or_default() += event.amount;
+    }
+    sums.into_iter().map(|((key, sequence), amount)| (key, sequence, amount)).collect()
+}
+
+async fn known_keys(tx: &Tx, prepared: &[Prepared], group: &[&NewEvent]) -> Result<KnownKeys, StoreError> {
+    let tenants: Vec<Uuid> = prepared.iter().map(|event| group[event.index].tenant_id).collect();
+    let keys: Vec<&str> = prepared.iter().map(|event| group[event.index].key.as_str()).collect();
+    Ok(commit::known_keys(tx, &tenants, &keys)
+        .await?
+        .into_iter()
+        .map(|known| ((known.tenant_id, known.key), (known.content_hash, known.occurred_at, known.timestamp_given)))
+        .collect())
+}
+
+async fn mark_reversed(tx: &Tx, accepted: &[&Prepared], group: &[&NewEvent]) -> Result<bool, StoreError> {
+    let reversals: Vec<(Uuid, String, String)> = accepted
+        .iter()
+        .filter_map(|event| match &group[event.index].content {
+            Content::Reversal { reverses } => {
+                Some((group[event.index].tenant_id, reverses.clone(), group[event.index].key.clone()))
+            }
+            Content::Usage { .. } => None,
+        })
+        .collect();
+    if reversals.is_empty() { Ok(true) } else { commit::mark_reversed(tx, &reversals).await }
+}
+
+/// A closed period that changed is charged or credited in the same transaction.
+async fn adjust_closed(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let mut plans = PlanBook::default();
+    for (index, (amount, _)) in sums {
+        let counter = &facts.counters[*index];
+        if counter.closed && !amount.is_zero() {
+            let mut after = counter.clone();
+            after.total += *amount;
+            charges::adjust(tx, &after, &mut plans, sources.env, sources.now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// (digest, timestamp, whether it was given) by (tenant, key).
+type KnownKeys = HashMap<(Uuid, String), (Uuid, Timestamp, bool)>;
+
+/// Decides events one after the other against running totals.
+struct Decision {
+    known: KnownKeys,
+    added: HashMap<usize, Decimal>,
+    reversed: BTreeSet<(Uuid, String)>,
+    accepted: BTreeSet<usize>,
+    refused: BTreeMap<usize, i64>,
+    outcomes: Vec<(usize, Outcome)>,
+}
+
+impl Decision {
+    fn new(known: KnownKeys) -> Self {
+        Self {
+            known,
+            added: HashMap::new(),
+            reversed: BTreeSet::new(),
+            accepted: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    fn decide(&mut self, event: &Prepared, raw: &NewEvent, facts: &Facts) {
+        let outcome = self.outcome(event, raw, facts);
+        self.outcomes.push((event.index, outcome));
+    }
+
+    fn outcome(&mut self, event: &Prepared, raw: &NewEvent, facts: &Facts) -> Outcome {
+        let counter = &facts.counters[event.counter];
+        let total = counter.total + self.added.get(&event.counter).copied().unwrap_or_default();
+        let key = (raw.tenant_id, raw.key.clone());
+        if let Some((hash, at, given)) = self.known.get(&key) {
+            let reply = answer(counter, total, None);
+            return if same_content(event, raw, *hash, *at, *given) {
+                Outcome::Duplicate(reply)
+            } else {
+                Outcome::Conflict(reply)
+            };
+        }
+        if let Content::Reversal { reverses } = &raw.content {
+            let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
+            if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
+                return Outcome::Invalid(Invalid::new(
+                    "already_reversed",
+                    "reverses",
+                    "that event was taken back by another correction",
+                ));
+            }
+        } else if let Some(refused) = self.refuse(event, counter, total) {
+            return refused;
+        }
+        *self.added.entry(event.counter).or_default() += event.amount;
+        self.known.insert(key, (event.content_hash, event.occurred_at, raw.timestamp.is_some()));
+        self.accepted.insert(event.index);
+        Outcome::Accepted(answer(counter, total + event.amount, None))
+    }
+
+    fn refuse(
+        &mut self,
+        event: &Prepared,
+        counter: &crate::storage::usage::facts::CounterRow,
+        total: Decimal,
+    ) -> Option<Outcome> {
+        let after = total + event.amount;
+        if counter.hard_limit.is_some_and(|limit| after > limit) {
+            *self.refused.entry(event.counter).or_default() += 1;
+            let reason =
+                if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
+            return Some(Outcome::Refused(reason, answer(counter, total, None)));
+        }
+        (after > MAX_TOTAL).then(|| {
+            Outcome::Invalid(Invalid::new(
+                "total_too_large",
+                "amount",
+                "the total of a period is at most 999,999,999,999,999,999",
+            ))
+        })
+    }
+}

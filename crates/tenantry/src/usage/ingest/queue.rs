@@ -1,0 +1,171 @@
+//! The queue in front of the recorder: bounded, collected into groups, drained at shutdown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::super::event::{Claimant, NewEvent};
+use super::super::outcome::{Outcome, SubmitError};
+use super::group::{Member, Recorder};
+
+/// How groups are made.
+#[derive(Debug, Clone, Copy)]
+pub struct IngestSettings {
+    /// Events that may wait; beyond it callers are told to come back.
+    pub queue_limit: usize,
+    /// A group is closed when it has this many events. 1000 is the knee of the measured curve.
+    pub group_size: usize,
+    /// How long a group that is not full waits for company.
+    pub linger: Duration,
+    /// Groups that are committed at the same time.
+    pub committers: usize,
+}
+
+impl Default for IngestSettings {
+    fn default() -> Self {
+        Self { queue_limit: 50_000, group_size: 1000, linger: Duration::from_millis(1), committers: 2 }
+    }
+}
+
+type Answers = Vec<Result<Outcome, SubmitError>>;
+
+struct Submission {
+    claimant: Claimant,
+    events: Vec<NewEvent>,
+    answer: oneshot::Sender<Answers>,
+    /// Room in the queue; given back when the submission was answered.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The entrance to recording usage. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    sender: mpsc::UnboundedSender<Submission>,
+    room: Arc<Semaphore>,
+    limit: usize,
+    closing: CancellationToken,
+    committers: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl Ingest {
+    /// Starts the committers.
+    pub fn start(recorder: &Recorder, settings: IngestSettings) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let closing = CancellationToken::new();
+        let mut committers = JoinSet::new();
+        for _ in 0..settings.committers.max(1) {
+            committers.spawn(commit_groups(recorder.clone(), Arc::clone(&receiver), settings, closing.clone()));
+        }
+        Self {
+            sender,
+            room: Arc::new(Semaphore::new(settings.queue_limit)),
+            limit: settings.queue_limit,
+            closing,
+            committers: Arc::new(Mutex::new(committers)),
+        }
+    }
+
+    /// Records events of one caller; answers in order, after they are durable. All of them are taken in or none.
+    ///
+    /// A caller that goes away does not stop its events: they are recorded, and the same request sent again is
+    /// answered as duplicates.
+    pub async fn submit(&self, claimant: Claimant, events: Vec<NewEvent>) -> Result<Answers, SubmitError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = u32::try_from(events.len()).map_err(|_| SubmitError::Overloaded)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| {
+            metrics::counter!("tenantry_ingest_refused_total", "reason" => "queue_full").increment(1);
+            SubmitError::Overloaded
+        })?;
+        let (answer, answered) = oneshot::channel();
+        self.sender
+            .send(Submission { claimant, events, answer, _room: room })
+            .map_err(|_| SubmitError::ShuttingDown)?;
+        // A committer that panicked drops the sender: whether the group was committed is not known.
+        answered.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Events that wait or are being committed.
+    pub fn waiting(&self) -> usize {
+        self.limit.saturating_sub(self.room.available_permits())
+    }
+
+    /// Takes no more events, records those that wait, and stops.
+    pub async fn drain(&self) {
+        self.closing.cancel();
+        let mut committers = self.committers.lock().await;
+        while let Some(ended) = committers.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a committer of usage ended badly");
+            }
+        }
+    }
+}
+
+async fn commit_groups(
+    recorder: Recorder,
+    receiver: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
+    settings: IngestSettings,
+    closing: CancellationToken,
+) {
+    while let Some(submissions) = collect(&receiver, settings, &closing).await {
+        let started = Instant::now();
+        let group: Vec<Member<'_>> = submissions
+            .iter()
+            .flat_map(|submission| submission.events.iter().map(|event| (&submission.claimant, event)))
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "a group has thousands of events")]
+        metrics::histogram!("tenantry_ingest_group_events").record(group.len() as f64);
+        let mut answers = recorder.run(&group).await.into_iter();
+        metrics::histogram!("tenantry_ingest_group_seconds").record(started.elapsed());
+        drop(group);
+        for submission in submissions {
+            let own: Answers = answers.by_ref().take(submission.events.len()).collect();
+            // A caller that went away reads no answer; its events are recorded all the same.
+            let _ = submission.answer.send(own);
+        }
+    }
+}
+
+/// Waits for the first submission, then takes what else is there or comes within the linger time. Whole
+/// requests only, so that one request is one transaction. None when the queue was closed and is empty.
+async fn collect(
+    receiver: &Mutex<mpsc::UnboundedReceiver<Submission>>,
+    settings: IngestSettings,
+    closing: &CancellationToken,
+) -> Option<Vec<Submission>> {
+    let mut receiver = receiver.lock().await;
+    let first = tokio::select! {
+        biased;
+        first = receiver.recv() => first?,
+        () = closing.cancelled() => {
+            // What was taken in before is still answered; nothing new gets in.
+            receiver.close();
+            receiver.recv().await?
+        }
+    };
+    let mut events = first.events.len();
+    let mut submissions = vec![first];
+    let deadline = tokio::time::Instant::now() + settings.linger;
+    while events < settings.group_size {
+        let next = match receiver.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => tokio::time::timeout_at(deadline, receiver.recv()).await.ok().flatten(),
+        };
+        let Some(next) = next else { break };
+        events += next.events.len();
+        submissions.push(next);
+    }
+    Some(submissions)
+}

@@ -1,0 +1,236 @@
+//! Opening periods and counters, when the first event of a metric or of a month asks for them.
+//!
+//! Runs in a transaction of its own, under the locks of the tenants' subscriptions: nobody changes a plan or an
+//! anchor meanwhile, and two replicas cannot make overlapping periods. A counter at 0 that stays behind does no harm.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::{SignedDuration, Timestamp};
+use tenantry_domain::period::{KnownPeriod, Period, derive};
+use uuid::Uuid;
+
+use super::plans::PlanBook;
+use crate::env::Env;
+use crate::storage::usage::facts::PeriodRow;
+use crate::storage::usage::open::{self, NewCounter, PlanVersionRow, SegmentRow, SubscriptionRow};
+use crate::storage::{Database, StoreError, Tx};
+
+/// A period is closed this long after its end, when no draft of a renewal invoice came first.
+pub const CLOSING_GRACE: SignedDuration = SignedDuration::from_mins(30);
+
+/// Tenants that are opened in one transaction; bounds how long their locks are held.
+const TENANTS_AT_ONCE: usize = 500;
+
+/// A counter that is asked for: of this metric, in the period that contains the instant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// The tenant.
+    pub tenant_id: Uuid,
+    /// When it is needed.
+    pub at: Timestamp,
+    /// The metric.
+    pub metric: String,
+}
+
+/// Makes the counters that are missing, with their periods and segments.
+pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), StoreError> {
+    let mut by_tenant: BTreeMap<Uuid, Vec<Wanted>> = BTreeMap::new();
+    for counter in wanted {
+        by_tenant.entry(counter.tenant_id).or_default().push(counter.clone());
+    }
+    let tenants: Vec<Uuid> = by_tenant.keys().copied().collect();
+    for some in tenants.chunks(TENANTS_AT_ONCE) {
+        db.write("open_counters", some, async |tx: &Tx| {
+            let subscriptions = open::lock_subscriptions(tx, some).await?;
+            if subscriptions.len() < some.len() {
+                return Err(StoreError::corrupt("subscriptions", "a tenant has no current subscription"));
+            }
+            let mut opening = Opening::new(tx, env, subscriptions).await?;
+            for counters in some.iter().filter_map(|tenant| by_tenant.get(tenant)) {
+                opening.add(counters).await?;
+            }
+            opening.write().await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The usage period of a tenant that contains an instant, made if it is not there. The subscription must be locked.
+pub async fn open_period(
+    tx: &Tx,
+    env: &Env,
+    subscription: &SubscriptionRow,
+    at: Timestamp,
+) -> Result<PeriodRow, StoreError> {
+    let mut opening = Opening::new(tx, env, vec![subscription.clone()]).await?;
+    let period = opening.period_at(subscription.tenant_id, at).await?;
+    opening.write().await?;
+    Ok(period)
+}
+
+/// What one transaction opens.
+struct Opening<'a> {
+    tx: &'a Tx,
+    env: &'a Env,
+    subscriptions: HashMap<Uuid, SubscriptionRow>,
+    current_plans: Vec<PlanVersionRow>,
+    plans: PlanBook,
+    known: BTreeMap<(Uuid, Timestamp), PeriodRow>,
+    segments: BTreeMap<(Uuid, Timestamp), SegmentRow>,
+    new_periods: Vec<PeriodRow>,
+    new_segments: Vec<SegmentRow>,
+    new_counters: Vec<NewCounter>,
+}
+
+impl<'a> Opening<'a> {
+    async fn new(tx: &'a Tx, env: &'a Env, subscriptions: Vec<SubscriptionRow>) -> Result<Self, StoreError> {
+        let current_plans = open::current_plans(tx).await?;
+        let mut plans = PlanBook::default();
+        for row in &current_plans {
+            plans.put(row)?;
+        }
+        Ok(Self {
+            tx,
+            env,
+            subscriptions: subscriptions.into_iter().map(|row| (row.tenant_id, row)).collect(),
+            current_plans,
+            plans,
+            known: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            new_periods: Vec::new(),
+            new_segments: Vec::new(),
+            new_counters: Vec::new(),
+        })
+    }
+
+    /// Adds the counters of one tenant.
+    async fn add(&mut self, wanted: &[Wanted]) -> Result<(), StoreError> {
+        let mut done = BTreeSet::new();
+        for counter in wanted {
+            let period = self.period_at(counter.tenant_id, counter.at).await?;
+            if !done.insert((period.start, counter.metric.as_str())) {
+                continue;
+            }
+            let segment = self.segment_of(&period).await?;
+            self.plans
+                .fetch(self.tx, [(segment.limits_plan_id.clone(), segment.limits_plan_version)])
+                .await?;
+            let terms =
+                self.plans.terms(&segment.limits_plan_id, segment.limits_plan_version, &counter.metric)?;
+            self.new_counters.push(NewCounter {
+                tenant_id: counter.tenant_id,
+                metric: counter.metric.clone(),
+                segment_sequence: segment.sequence,
+                segment_start: segment.started_at,
+                in_plan: terms.in_plan,
+                included: terms.included,
+                hard_limit: terms.hard_limit,
+                period,
+            });
+        }
+        Ok(())
+    }
+
+    async fn period_at(&mut self, tenant: Uuid, at: Timestamp) -> Result<PeriodRow, StoreError> {
+        for row in open::nearest_periods(self.tx, &[tenant], &[at]).await? {
+            self.known.entry((tenant, row.start)).or_insert(row);
+        }
+        let previous = self.known.range((tenant, Timestamp::MIN)..=(tenant, at)).next_back().map(|(_, row)| row);
+        if let Some(row) = previous
+            && at < row.end
+        {
+            return Ok(row.clone());
+        }
+        let after = (std::ops::Bound::Excluded((tenant, at)), std::ops::Bound::Included((tenant, Timestamp::MAX)));
+        let next = self.known.range(after).next().map(|(_, row)| row);
+        let subscription = self.subscription(tenant)?;
+        let derived =
+            derive(at, previous.map(known_period).as_ref(), next.map(known_period).as_ref(), subscription.anchor);
+        let period = PeriodRow {
+            tenant_id: tenant,
+            start: derived.period.start,
+            end: derived.period.end,
+            anchor: derived.anchor,
+            historic: derived.historic,
+            closed: false,
+        };
+        let segment = self.first_segment(&period)?;
+        self.segments.insert((tenant, period.start), segment.clone());
+        self.new_segments.push(segment);
+        self.known.insert((tenant, period.start), period.clone());
+        self.new_periods.push(period.clone());
+        Ok(period)
+    }
+
+    fn subscription(&self, tenant: Uuid) -> Result<&SubscriptionRow, StoreError> {
+        self.subscriptions
+            .get(&tenant)
+            .ok_or_else(|| StoreError::corrupt("subscription", "the tenant has no current subscription"))
+    }
+
+    /// What a new period begins under: the newest version of the subscription's plan, since catalog edits wait
+    /// for the next period; the default plan before the tenant was here and after a pending cancel.
+    fn first_segment(&self, period: &PeriodRow) -> Result<SegmentRow, StoreError> {
+        let subscription = self.subscription(period.tenant_id)?;
+        let plan = if period.historic || subscription.cancel_at_period_end {
+            self.current_plans.iter().find(|row| row.is_default)
+        } else {
+            self.current_plans.iter().find(|row| row.plan_id == subscription.plan_id)
+        };
+        let (plan_id, version) = match plan {
+            Some(row) => (row.plan_id.clone(), row.version),
+            // A plan that left the catalog stays for those who have it.
+            None => (subscription.plan_id.clone(), subscription.plan_version),
+        };
+        Ok(SegmentRow {
+            tenant_id: period.tenant_id,
+            period_start: period.start,
+            sequence: 0,
+            started_at: period.start,
+            limits_plan_id: plan_id.clone(),
+            limits_plan_version: version,
+            plan_id,
+            plan_version: version,
+        })
+    }
+
+    async fn segment_of(&mut self, period: &PeriodRow) -> Result<SegmentRow, StoreError> {
+        let key = (period.tenant_id, period.start);
+        if let Some(segment) = self.segments.get(&key) {
+            return Ok(segment.clone());
+        }
+        let segment = open::last_segments(self.tx, &[period.tenant_id], &[period.start])
+            .await?
+            .pop()
+            .ok_or_else(|| StoreError::corrupt("period", "it has no segment"))?;
+        self.segments.insert(key, segment.clone());
+        Ok(segment)
+    }
+
+    async fn write(self) -> Result<(), StoreError> {
+        let now = self.env.clock.now();
+        if !self.new_periods.is_empty() {
+            open::insert_periods(self.tx, &self.new_periods).await?;
+            open::insert_segments(self.tx, &self.new_segments).await?;
+            let jobs: Vec<_> = self
+                .new_periods
+                .iter()
+                .filter(|period| !period.historic)
+                .map(|period| {
+                    let run_at = period.end.saturating_add(CLOSING_GRACE).unwrap_or(period.end);
+                    (period.tenant_id, self.env.ids.uuid_v7(now), period.start, run_at)
+                })
+                .collect();
+            open::insert_close_jobs(self.tx, &jobs, now).await?;
+        }
+        if !self.new_counters.is_empty() {
+            open::insert_counters(self.tx, &self.new_counters).await?;
+        }
+        Ok(())
+    }
+}
+
+fn known_period(row: &PeriodRow) -> KnownPeriod {
+    KnownPeriod { period: Period { start: row.start, end: row.end }, anchor: row.anchor, historic: row.historic }
+}
