@@ -209,3 +209,26 @@ grant update (email, updated_at) on tenantry.users to tenantry_service;
 grant update (name, slug, owner_id, settings, updated_at, deleted_at) on tenantry.tenants to tenantry_service;
 grant update (role, permissions, updated_at), delete on tenantry.tenant_members to tenantry_service;
 grant update (name, revoked_at, last_used_at) on tenantry.api_keys to tenantry_service;
+
+-- ---------------------------------------------------------------- all tenants
+
+-- Ids only, for proofs and sweeps that then open one tenant after the other. Under the authz role, since the
+-- service role sees the tenants it was opened for and no others.
+create policy helper_lists on tenantry.tenants for select to tenantry_authz using (true);
+grant select (id) on tenantry.tenants to tenantry_authz;
+create function tenantry.list_tenants(after uuid, how_many bigint) returns setof uuid
+    language sql stable security definer parallel safe
+    set search_path = pg_catalog, pg_temp
+as $$
+    select id from tenantry.tenants
+    where after is null or id > after
+    order by id
+    limit how_many
+$$;
+grant create on schema tenantry to tenantry_authz;
+alter function tenantry.list_tenants(uuid, bigint) owner to tenantry_authz;
+revoke create on schema tenantry from tenantry_authz;
+set role tenantry_authz;
+revoke all on function tenantry.list_tenants(uuid, bigint) from public;
+grant execute on function tenantry.list_tenants(uuid, bigint) to tenantry_service;
+set role tenantry_owner;

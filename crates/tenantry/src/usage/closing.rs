@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::storage::usage::charges as rows;
 use crate::storage::usage::open;
 use crate::storage::{Database, StoreError, Tx};
+use crate::write_tx;
 
 /// What became of closing a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Closed {
 
 /// Closes the period of a tenant that begins at `start`.
 pub async fn close_period(db: &Database, env: &Env, tenant: Uuid, start: Timestamp) -> Result<Closed, StoreError> {
-    db.write("close_period", &[tenant], async |tx: &Tx| close_in(tx, env, tenant, start).await).await
+    write_tx!(db, "close_period", &[tenant], |tx| close_in(tx, env, tenant, start).await)
 }
 
 async fn close_in(tx: &Tx, env: &Env, tenant: Uuid, start: Timestamp) -> Result<Closed, StoreError> {

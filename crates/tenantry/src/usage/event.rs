@@ -5,19 +5,6 @@ use sha2::{Digest, Sha256};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-/// Who records usage. Authenticated; what they may do is read in the transaction that commits the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Claimant {
-    /// A user's token: records the user's own usage.
-    User(Uuid),
-    /// An API key of one tenant: may name any member.
-    TenantKey(Uuid),
-    /// A service key: may name any tenant, any of its members, and any time since the year 2000.
-    ServiceKey(Uuid),
-    /// The operator at the command line (`usage import`); like a service key.
-    Operator,
-}
-
 /// What an event counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {

@@ -1,10 +1,14 @@
 //! Usage: recording it exactly, closing periods, and reading what was used.
 
+pub mod books;
 pub mod charges;
+pub mod check;
 pub mod closing;
 pub mod event;
+pub mod import;
 pub mod ingest;
 pub mod opening;
 pub mod outcome;
 pub mod plan_change;
 pub mod plans;
+pub mod report;

@@ -14,6 +14,7 @@ use crate::env::Env;
 use crate::storage::usage::facts::PeriodRow;
 use crate::storage::usage::open::{self, NewCounter, PlanVersionRow, SegmentRow, SubscriptionRow};
 use crate::storage::{Database, StoreError, Tx};
+use crate::write_tx;
 
 /// A period is closed this long after its end, when no draft of a renewal invoice came first.
 pub const CLOSING_GRACE: SignedDuration = SignedDuration::from_mins(30);
@@ -40,7 +41,7 @@ pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), Sto
     }
     let tenants: Vec<Uuid> = by_tenant.keys().copied().collect();
     for some in tenants.chunks(TENANTS_AT_ONCE) {
-        db.write("open_counters", some, async |tx: &Tx| {
+        write_tx!(db, "open_counters", some, |tx| {
             let subscriptions = open::lock_subscriptions(tx, some).await?;
             if subscriptions.len() < some.len() {
                 return Err(StoreError::corrupt("subscriptions", "a tenant has no current subscription"));
@@ -50,8 +51,7 @@ pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), Sto
                 opening.add(counters).await?;
             }
             opening.write().await
-        })
-        .await?;
+        })?;
     }
     Ok(())
 }

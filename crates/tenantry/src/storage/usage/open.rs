@@ -233,7 +233,7 @@ impl SegmentRow {
 }
 
 impl PlanVersionRow {
-    fn from_row(row: &tokio_postgres::Row) -> Result<Self, StoreError> {
+    pub(super) fn from_row(row: &tokio_postgres::Row) -> Result<Self, StoreError> {
         Ok(Self {
             plan_id: row.try_get(0).map_err(column)?,
             version: row.try_get(1).map_err(column)?,

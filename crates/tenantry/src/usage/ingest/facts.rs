@@ -3,27 +3,59 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use tenantry_domain::permission::{Overrides, Permission, Role, effective};
+use tenantry_domain::permission::{Overrides, PermissionSet, Role, effective};
 use uuid::Uuid;
 
-use super::super::event::{Claimant, Content, NewEvent};
+use super::super::event::{Content, NewEvent};
 use crate::storage::usage::facts::{self, CounterRow, KeyRow, OriginalRow};
 use crate::storage::{StoreError, Tx};
+use crate::tenancy::Actor;
 
-/// What a member may do here.
+/// What one event or check must know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Need<'a> {
+    /// Who asks.
+    pub(super) actor: Actor,
+    /// The tenant.
+    pub(super) tenant_id: Uuid,
+    /// A user whose membership matters beside the actor's.
+    pub(super) user_id: Option<Uuid>,
+    /// What it is about.
+    pub(super) subject: Subject<'a>,
+}
+
+/// What an event or check is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// A metric at an instant.
+    Metric(&'a str, Timestamp),
+    /// The event behind an idempotency key.
+    Key(&'a str),
+}
+
+impl<'a> Need<'a> {
+    /// What recording an event needs.
+    pub(super) fn of(actor: &Actor, event: &'a NewEvent) -> Self {
+        let subject = match &event.content {
+            Content::Usage { metric, .. } => Subject::Metric(metric, event.occurred_at()),
+            Content::Reversal { reverses } => Subject::Key(reverses),
+        };
+        Self { actor: *actor, tenant_id: event.tenant_id, user_id: event.user_id, subject }
+    }
+}
+
+/// A member's role and what it may do.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
     pub(super) role: Role,
-    pub(super) may_record: bool,
-    pub(super) may_manage_billing: bool,
+    pub(super) permissions: PermissionSet,
 }
 
 /// An API key that works.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub(super) tenant_id: Option<Uuid>,
-    pub(super) may_record: bool,
-    pub(super) may_manage_billing: bool,
+    pub(super) permissions: PermissionSet,
 }
 
 /// Everything that was read for a group.
@@ -42,13 +74,22 @@ impl Facts {
         self.members.get(&(tenant, user)).copied()
     }
 
-    pub(super) fn key(&self, id: Uuid) -> Option<Key> {
-        self.keys.get(&id).copied()
-    }
-
     /// Whether the tenant is an organization; none where there is no such tenant.
     pub(super) fn is_organization(&self, tenant: Uuid) -> Option<bool> {
         self.organizations.get(&tenant).copied()
+    }
+
+    /// What the actor may do in a tenant; none where it has nothing to do with it, or it does not exist.
+    pub(super) fn permissions(&self, actor: Actor, tenant: Uuid) -> Option<PermissionSet> {
+        self.is_organization(tenant)?;
+        match actor {
+            Actor::User(user) => self.member(tenant, user).map(|member| member.permissions),
+            Actor::Key { id, .. } | Actor::ServiceKey(id) => {
+                let key = self.keys.get(&id)?;
+                key.tenant_id.is_none_or(|own| own == tenant).then_some(key.permissions)
+            }
+            Actor::System => Some(PermissionSet::ALL),
+        }
     }
 
     pub(super) fn original(&self, tenant: Uuid, key: &str) -> Option<&OriginalRow> {
@@ -62,33 +103,42 @@ impl Facts {
             counter.period_start <= at && at < counter.period_end
         })
     }
+
+    /// Replaces the counters, as when they were read again under their locks.
+    pub(super) fn put_counters(&mut self, counters: Vec<CounterRow>) {
+        self.by_metric.clear();
+        for (index, counter) in counters.iter().enumerate() {
+            let metrics = self.by_metric.entry(counter.tenant_id).or_default();
+            match metrics.get_mut(&counter.metric) {
+                Some(indexes) => indexes.push(index),
+                None => _ = metrics.insert(counter.metric.clone(), vec![index]),
+            }
+        }
+        self.counters = counters;
+    }
 }
 
 /// The spans of time that a group asks about, by tenant and metric.
 type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 
 /// Reads what these events need, all statements in one round trip.
-pub(super) async fn read(
-    tx: &Tx,
-    events: &[(&Claimant, &NewEvent)],
-    now: Timestamp,
-) -> Result<Facts, StoreError> {
+pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<Facts, StoreError> {
     let mut pairs = BTreeSet::new();
     let mut key_ids = BTreeSet::new();
     let mut reversed = BTreeSet::new();
     let mut spans = Spans::new();
-    for (claimant, event) in events {
-        match claimant {
-            Claimant::User(user) => _ = pairs.insert((event.tenant_id, *user)),
-            Claimant::TenantKey(id) | Claimant::ServiceKey(id) => _ = key_ids.insert(*id),
-            Claimant::Operator => {}
+    for need in needs {
+        match need.actor {
+            Actor::User(user) => _ = pairs.insert((need.tenant_id, user)),
+            Actor::Key { id, .. } | Actor::ServiceKey(id) => _ = key_ids.insert(id),
+            Actor::System => {}
         }
-        if let Some(user) = event.user_id {
-            pairs.insert((event.tenant_id, user));
+        if let Some(user) = need.user_id {
+            pairs.insert((need.tenant_id, user));
         }
-        match &event.content {
-            Content::Usage { metric, .. } => widen(&mut spans, event.tenant_id, metric, event.occurred_at()),
-            Content::Reversal { reverses } => _ = reversed.insert((event.tenant_id, reverses.as_str())),
+        match need.subject {
+            Subject::Metric(metric, at) => widen(&mut spans, need.tenant_id, metric, at),
+            Subject::Key(key) => _ = reversed.insert((need.tenant_id, key)),
         }
     }
     let mut read = Facts::default();
@@ -100,8 +150,7 @@ pub(super) async fn read(
             read.originals.entry(original.tenant_id).or_default().insert(original.key.clone(), original);
         }
     }
-    let tenants: Vec<Uuid> =
-        events.iter().map(|(_, event)| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
+    let tenants: Vec<Uuid> = needs.iter().map(|need| need.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
     let (pair_tenants, pair_users): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
     let (members, keys, tenants, counters) = tokio::try_join!(
@@ -117,21 +166,6 @@ pub(super) async fn read(
     read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
     read.put_counters(counters);
     Ok(read)
-}
-
-impl Facts {
-    /// Replaces the counters, as when they were read again under their locks.
-    pub(super) fn put_counters(&mut self, counters: Vec<CounterRow>) {
-        self.by_metric.clear();
-        for (index, counter) in counters.iter().enumerate() {
-            let metrics = self.by_metric.entry(counter.tenant_id).or_default();
-            match metrics.get_mut(&counter.metric) {
-                Some(indexes) => indexes.push(index),
-                None => _ = metrics.insert(counter.metric.clone(), vec![index]),
-            }
-        }
-        self.counters = counters;
-    }
 }
 
 fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
@@ -160,20 +194,11 @@ fn member_of(row: &facts::MemberRow) -> Result<Member, StoreError> {
     let role: Role = row.role.parse().map_err(|error| StoreError::corrupt("role", error))?;
     let overrides: Overrides =
         serde_json::from_value(row.permissions.clone()).map_err(|error| StoreError::corrupt("permissions", error))?;
-    let permissions = effective(role, &overrides);
-    Ok(Member {
-        role,
-        may_record: permissions.contains(Permission::RecordUsage),
-        may_manage_billing: permissions.contains(Permission::ManageBilling),
-    })
+    Ok(Member { role, permissions: effective(role, &overrides) })
 }
 
+/// A service key is the operator's: it may do what its scopes say for every tenant.
 fn key_of(row: &KeyRow) -> Key {
-    let has = |permission: Permission| row.scopes.iter().any(|scope| scope == permission.as_str());
-    // A service key is the operator's: it may do what its scopes say for every tenant.
-    Key {
-        tenant_id: row.tenant_id,
-        may_record: has(Permission::RecordUsage),
-        may_manage_billing: has(Permission::ManageBilling),
-    }
+    let permissions = row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+    Key { tenant_id: row.tenant_id, permissions }
 }

@@ -8,15 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use super::super::event::{Claimant, Content, NewEvent};
+use super::super::event::{Content, NewEvent};
 use super::super::opening::{self, Wanted};
 use super::super::outcome::{Outcome, SubmitError};
-use super::facts::{self, Facts};
+use super::facts::{self, Facts, Need};
 use super::prepare::{Preparation, Prepared, prepare};
 use super::{Sources, locked, optimistic};
 use crate::env::Env;
 use crate::storage::usage::commit;
 use crate::storage::{Database, StoreError, Tx};
+use crate::tenancy::Actor;
 
 /// How often a group starts again before its callers are told to come back.
 const ATTEMPTS: u32 = 12;
@@ -31,15 +32,15 @@ pub struct GroupSettings {
 /// Records groups of events.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    db: Database,
-    env: Env,
+    pub(super) db: Database,
+    pub(super) env: Env,
     settings: GroupSettings,
     /// Months that were seen to have a partition: a hint that saves a call, the insert finds out anyway.
     months: Arc<Mutex<HashSet<i64>>>,
 }
 
 /// One event of a group with who sent it.
-pub(super) type Member<'a> = (&'a Claimant, &'a NewEvent);
+pub(super) type Member<'a> = (&'a Actor, &'a NewEvent);
 
 /// How a try ended.
 enum Tried {
@@ -57,8 +58,8 @@ impl Recorder {
     }
 
     /// Records events of one caller at once, without the queue; for imports and tests.
-    pub async fn record(&self, claimant: Claimant, events: &[NewEvent]) -> Vec<Result<Outcome, SubmitError>> {
-        let group: Vec<Member<'_>> = events.iter().map(|event| (&claimant, event)).collect();
+    pub async fn record(&self, actor: Actor, events: &[NewEvent]) -> Vec<Result<Outcome, SubmitError>> {
+        let group: Vec<Member<'_>> = events.iter().map(|event| (&actor, event)).collect();
         self.run(&group).await
     }
 
@@ -155,7 +156,8 @@ impl Recorder {
         under_locks: bool,
     ) -> Result<(Tried, Vec<Wanted>), StoreError> {
         let now = self.env.clock.now();
-        let mut facts = facts::read(tx, group, now).await?;
+        let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
+        let mut facts = facts::read(tx, &needs, now).await?;
         let (mut outcomes, ready, missing) = self.prepare_all(group, &facts);
         if !missing.is_empty() {
             return Ok((Tried::Again, missing));
@@ -194,8 +196,8 @@ impl Recorder {
         let mut outcomes = vec![None; group.len()];
         let mut ready = Vec::with_capacity(group.len());
         let mut missing = BTreeSet::new();
-        for (index, (claimant, event)) in group.iter().enumerate() {
-            match prepare(index, claimant, event, facts, self.settings.late_window) {
+        for (index, (actor, event)) in group.iter().enumerate() {
+            match prepare(index, actor, event, facts, self.settings.late_window) {
                 Preparation::Done(outcome) => outcomes[index] = Some(outcome),
                 Preparation::Ready(prepared) => ready.push(prepared),
                 Preparation::NeedsCounter(metric, at) => {

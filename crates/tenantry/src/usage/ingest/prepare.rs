@@ -2,11 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
-use super::super::event::{Claimant, Content, NewEvent};
+use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::Facts;
+use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
 const FUTURE_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -44,18 +46,18 @@ pub(super) enum Preparation {
 /// Checks one event against the facts.
 pub(super) fn prepare(
     index: usize,
-    claimant: &Claimant,
+    actor: &Actor,
     event: &NewEvent,
     facts: &Facts,
     late_window: SignedDuration,
 ) -> Preparation {
-    let role = match permitted(claimant, event, facts) {
+    let role = match permitted(actor, event, facts) {
         Ok(role) => role,
         Err(outcome) => return Preparation::Done(outcome),
     };
     let (metric, amount, occurred_at, user_id) = match &event.content {
         Content::Usage { metric, amount } => {
-            (metric.as_str(), amount.as_decimal(), event.occurred_at(), attributed_user(claimant, event))
+            (metric.as_str(), amount.as_decimal(), event.occurred_at(), attributed_user(actor, event))
         }
         Content::Reversal { reverses } => match facts.original(event.tenant_id, reverses) {
             // A correction counts where the event counted.
@@ -66,7 +68,7 @@ pub(super) fn prepare(
             None => return invalid("unknown_key", "reverses", "no event of this tenant has that idempotency key"),
         },
     };
-    let may_go_back = matches!(claimant, Claimant::ServiceKey(_) | Claimant::Operator)
+    let may_go_back = matches!(actor, Actor::ServiceKey(_) | Actor::System)
         || matches!(event.content, Content::Reversal { .. });
     if let Some(refused) = outside_time(event, occurred_at, may_go_back, late_window) {
         return refused;
@@ -90,35 +92,23 @@ pub(super) fn prepare(
 }
 
 /// Whether the caller may record this event; the role of the user it is attributed to.
-fn permitted(claimant: &Claimant, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Outcome> {
-    let needs_billing = matches!(event.content, Content::Reversal { .. });
-    if facts.is_organization(event.tenant_id).is_none() {
+fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Outcome> {
+    let needed = match event.content {
+        Content::Usage { .. } => Permission::RecordUsage,
+        Content::Reversal { .. } => Permission::ManageBilling,
+    };
+    if !facts.permissions(*actor, event.tenant_id).is_some_and(|has| has.contains(needed)) {
         return Err(Outcome::Forbidden);
     }
-    match claimant {
-        Claimant::User(user) => {
-            let member = facts.member(event.tenant_id, *user).ok_or(Outcome::Forbidden)?;
-            let allowed = if needs_billing { member.may_manage_billing } else { member.may_record };
-            if !allowed {
-                return Err(Outcome::Forbidden);
-            }
-            if event.user_id.is_some_and(|named| named != *user) {
-                return Err(Outcome::Invalid(Invalid::new(
-                    "user_not_allowed",
-                    "userId",
-                    "a user's token records its own usage; leave userId out or use an API key",
-                )));
-            }
-            return Ok(Some(member.role.as_str()));
+    if let Actor::User(user) = actor {
+        if event.user_id.is_some_and(|named| named != *user) {
+            return Err(Outcome::Invalid(Invalid::new(
+                "user_not_allowed",
+                "userId",
+                "a user's token records its own usage; leave userId out or use an API key",
+            )));
         }
-        Claimant::TenantKey(id) | Claimant::ServiceKey(id) => {
-            let key = facts.key(*id).ok_or(Outcome::Forbidden)?;
-            let allowed = if needs_billing { key.may_manage_billing } else { key.may_record };
-            if !allowed || key.tenant_id.is_some_and(|tenant| tenant != event.tenant_id) {
-                return Err(Outcome::Forbidden);
-            }
-        }
-        Claimant::Operator => {}
+        return Ok(facts.member(event.tenant_id, *user).map(|member| member.role.as_str()));
     }
     match event.user_id {
         None => Ok(None),
@@ -133,9 +123,9 @@ fn permitted(claimant: &Claimant, event: &NewEvent, facts: &Facts) -> Result<Opt
     }
 }
 
-fn attributed_user(claimant: &Claimant, event: &NewEvent) -> Option<Uuid> {
-    match claimant {
-        Claimant::User(user) => Some(*user),
+fn attributed_user(actor: &Actor, event: &NewEvent) -> Option<Uuid> {
+    match actor {
+        Actor::User(user) => Some(*user),
         _ => event.user_id,
     }
 }

@@ -7,9 +7,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::super::event::{Claimant, NewEvent};
+use super::super::event::NewEvent;
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
+use crate::tenancy::Actor;
 
 /// How groups are made.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ impl Default for IngestSettings {
 type Answers = Vec<Result<Outcome, SubmitError>>;
 
 struct Submission {
-    claimant: Claimant,
+    actor: Actor,
     events: Vec<NewEvent>,
     answer: oneshot::Sender<Answers>,
     /// Room in the queue; given back when the submission was answered.
@@ -79,7 +80,7 @@ impl Ingest {
     ///
     /// A caller that goes away does not stop its events: they are recorded, and the same request sent again is
     /// answered as duplicates.
-    pub async fn submit(&self, claimant: Claimant, events: Vec<NewEvent>) -> Result<Answers, SubmitError> {
+    pub async fn submit(&self, actor: Actor, events: Vec<NewEvent>) -> Result<Answers, SubmitError> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -90,7 +91,7 @@ impl Ingest {
         })?;
         let (answer, answered) = oneshot::channel();
         self.sender
-            .send(Submission { claimant, events, answer, _room: room })
+            .send(Submission { actor, events, answer, _room: room })
             .map_err(|_| SubmitError::ShuttingDown)?;
         // A committer that panicked drops the sender: whether the group was committed is not known.
         answered.await.map_err(|_| SubmitError::Unavailable)
@@ -123,7 +124,7 @@ async fn commit_groups(
         let started = Instant::now();
         let group: Vec<Member<'_>> = submissions
             .iter()
-            .flat_map(|submission| submission.events.iter().map(|event| (&submission.claimant, event)))
+            .flat_map(|submission| submission.events.iter().map(|event| (&submission.actor, event)))
             .collect();
         #[expect(clippy::cast_precision_loss, reason = "a group has thousands of events")]
         metrics::histogram!("tenantry_ingest_group_events").record(group.len() as f64);

@@ -1,0 +1,203 @@
+//! The books of usage against each other: statements that find what does not add up. Reads all events.
+
+use uuid::Uuid;
+
+use super::facts::{CounterRow, column};
+use crate::query;
+use crate::storage::{Query, StoreError, Tx};
+
+/// One thing that does not add up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The tenant.
+    pub tenant_id: Uuid,
+    /// Which book; stable, for scripts.
+    pub book: &'static str,
+    /// What is wrong, with both figures.
+    pub detail: String,
+}
+
+query! {
+    service COUNTERS = "
+        with events as (
+            select tenant_id, metric, period_start, sum(amount) as total, count(*) as event_count
+            from tenantry.tenant_usage where tenant_id = any ($1)
+            group by tenant_id, metric, period_start
+        ), counters as (
+            select tenant_id, metric, period_start, total, event_count
+            from tenantry.usage_counters where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s in the period from %s: counter says %s in %s events, events say %s in %s',
+                      metric, period_start, coalesce(c.total::text, 'nothing'), coalesce(c.event_count, 0),
+                      coalesce(e.total::text, '0'), coalesce(e.event_count, 0))
+        from events e full join counters c using (tenant_id, metric, period_start)
+        where coalesce(e.total, 0) is distinct from c.total or coalesce(e.event_count, 0) is distinct from c.event_count
+        order by 1, 2";
+    service ROLLUPS = "
+        with events as (
+            select tenant_id, metric, period_start, date_trunc('hour', occurred_at, 'UTC') as hour,
+                   coalesce(user_id, '00000000-0000-0000-0000-000000000000') as user_id,
+                   sum(amount) as amount, count(*) as event_count
+            from tenantry.tenant_usage where tenant_id = any ($1)
+            group by 1, 2, 3, 4, 5
+        ), rollups as (
+            select tenant_id, metric, period_start, hour, user_id, amount, event_count
+            from tenantry.usage_rollups where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s of user %s in the hour from %s: rollup says %s in %s events, events say %s in %s',
+                      metric, user_id, hour, coalesce(r.amount::text, 'nothing'), coalesce(r.event_count, 0),
+                      coalesce(e.amount::text, 'nothing'), coalesce(e.event_count, 0))
+        from events e full join rollups r using (tenant_id, metric, period_start, hour, user_id)
+        where e.amount is distinct from r.amount or e.event_count is distinct from r.event_count
+        order by 1, 2";
+    service KEYS = "
+        with events as (
+            select tenant_id, idempotency_key, count(*) as times, min(occurred_at) as occurred_at
+            from tenantry.tenant_usage where tenant_id = any ($1)
+            group by tenant_id, idempotency_key
+        ), keys as (
+            select tenant_id, idempotency_key, occurred_at from tenantry.usage_keys where tenant_id = any ($1)
+        )
+        select tenant_id,
+               case when k.idempotency_key is null then format('event %s counts without a key', idempotency_key)
+                    when e.idempotency_key is null then format('key %s has no event', idempotency_key)
+                    when e.times > 1 then format('key %s counts %s times', idempotency_key, e.times)
+                    else format('key %s says %s, its event %s', idempotency_key, k.occurred_at, e.occurred_at) end
+        from events e full join keys k using (tenant_id, idempotency_key)
+        where e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at
+        order by 1, 2";
+    service EVENT_PERIODS = "
+        select u.tenant_id,
+               format('event %s at %s lies in the period %s to %s, which %s', u.idempotency_key, u.occurred_at,
+                      u.period_start, u.period_end,
+                      case when p.tenant_id is null then 'does not exist' else 'does not contain it' end)
+        from tenantry.tenant_usage u
+        left join tenantry.usage_periods p on p.tenant_id = u.tenant_id and p.period_start = u.period_start
+            and p.period_end = u.period_end
+        where u.tenant_id = any ($1)
+          and (p.tenant_id is null or u.occurred_at < u.period_start or u.occurred_at >= u.period_end)
+        order by 1, 2";
+    service PERIODS = "
+        select tenant_id, format('the period from %s ends at %s, after the next began at %s', period_start, period_end, next)
+        from (
+            select tenant_id, period_start, period_end,
+                   lead(period_start) over (partition by tenant_id order by period_start) as next
+            from tenantry.usage_periods where tenant_id = any ($1)
+        ) as ordered
+        where next < period_end
+        union all
+        select c.tenant_id, format('%s in the period from %s: counter and period disagree about bounds or closing', c.metric, c.period_start)
+        from tenantry.usage_counters c
+        join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.period_start
+        where c.tenant_id = any ($1) and (p.period_end <> c.period_end or (p.state = 'closed') <> c.closed)
+        order by 1, 2";
+    service SEGMENTS = "
+        with bounded as (
+            select s.tenant_id, s.period_start, s.sequence, s.started_at,
+                   lead(s.started_at) over (partition by s.tenant_id, s.period_start order by s.sequence) as ended_at
+            from tenantry.usage_segments s where s.tenant_id = any ($1)
+        ), events as (
+            select u.tenant_id, u.metric, u.period_start, b.sequence, sum(u.amount) as amount
+            from tenantry.tenant_usage u
+            join bounded b on b.tenant_id = u.tenant_id and b.period_start = u.period_start
+                and u.occurred_at >= b.started_at and u.occurred_at < b.ended_at
+            where u.tenant_id = any ($1)
+            group by 1, 2, 3, 4
+        ), written as (
+            select tenant_id, metric, period_start, sequence, amount
+            from tenantry.usage_segment_amounts where tenant_id = any ($1)
+        )
+        select tenant_id, format('%s in segment %s of the period from %s: written %s, events say %s', metric, sequence,
+                                 period_start, coalesce(w.amount, 0), coalesce(e.amount, 0))
+        from events e full join written w using (tenant_id, metric, period_start, sequence)
+        where coalesce(e.amount, 0) <> coalesce(w.amount, 0)
+        order by 1, 2";
+    service REVERSALS = "
+        select r.tenant_id, format('correction %s takes back %s, which %s', r.idempotency_key, r.reverses,
+                                   case when o.tenant_id is null then 'does not exist'
+                                        when o.amount <> -r.amount then format('counted %s, not %s', o.amount, -r.amount)
+                                        else 'does not name it' end)
+        from tenantry.tenant_usage r
+        left join tenantry.usage_keys k on k.tenant_id = r.tenant_id and k.idempotency_key = r.reverses
+        left join tenantry.tenant_usage o on o.tenant_id = k.tenant_id and o.occurred_at = k.occurred_at
+            and o.idempotency_key = k.idempotency_key
+        where r.tenant_id = any ($1) and r.kind = 'reversal'
+          and (o.tenant_id is null or o.amount <> -r.amount or k.reversed_by is distinct from r.idempotency_key)
+        order by 1, 2";
+    service CHARGE_SEQUENCES = "
+        select c.tenant_id, format('%s in the period from %s has charges %s: each must come once, from 0 on',
+                                   metric, billing_period_start, string_agg(sequence::text, ', ' order by sequence))
+        from tenantry.overage_charges c where tenant_id = any ($1)
+        group by tenant_id, metric, billing_period_start
+        having min(sequence) <> 0 or max(sequence) <> count(*) - 1
+        union all
+        select c.tenant_id, format('%s in the period from %s is charged, but the period is not closed', c.metric, c.billing_period_start)
+        from tenantry.overage_charges c
+        join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.billing_period_start
+        where c.tenant_id = any ($1) and p.state <> 'closed'
+        order by 1, 2";
+    service SUBSCRIPTIONS = "
+        select t.id, format('%s current subscriptions where one is due', count(s.id))
+        from tenantry.tenants t
+        left join tenantry.tenant_subscriptions s on s.tenant_id = t.id and s.ended_at is null
+        where t.id = any ($1) and t.deleted_at is null
+        group by t.id having count(s.id) <> 1
+        order by 1";
+    service OWNERS = "
+        select t.id, format('%s has no owner', t.type)
+        from tenantry.tenants t
+        where t.id = any ($1) and t.deleted_at is null
+          and not exists (select from tenantry.tenant_members m where m.tenant_id = t.id and m.role = 'owner')
+        order by 1";
+    service CLOSED_COUNTERS = "
+        select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start, c.closed,
+               c.in_plan, c.included, c.hard_limit, c.total
+        from tenantry.usage_counters c where c.tenant_id = any ($1) and c.closed
+        order by c.tenant_id, c.metric, c.period_start";
+    service ALL_TENANTS = "select id from tenantry.list_tenants($1, $2) as id";
+}
+
+/// The books that one statement each can judge.
+const BOOKS: &[(&str, &Query)] = &[
+    ("counters", &COUNTERS),
+    ("rollups", &ROLLUPS),
+    ("keys", &KEYS),
+    ("event_periods", &EVENT_PERIODS),
+    ("periods", &PERIODS),
+    ("segments", &SEGMENTS),
+    ("reversals", &REVERSALS),
+    ("charge_sequences", &CHARGE_SEQUENCES),
+    ("subscriptions", &SUBSCRIPTIONS),
+    ("owners", &OWNERS),
+];
+
+/// Everything of these tenants that one statement can find wrong. The transaction must be opened for them.
+pub async fn differences(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<Difference>, StoreError> {
+    let mut found = Vec::new();
+    for (book, query) in BOOKS {
+        for row in tx.rows(query, &[&tenants]).await? {
+            found.push(Difference {
+                tenant_id: row.try_get(0).map_err(column)?,
+                book,
+                detail: row.try_get(1).map_err(column)?,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The counters of these tenants whose periods are closed.
+pub async fn closed_counters(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<CounterRow>, StoreError> {
+    tx.rows(&CLOSED_COUNTERS, &[&tenants]).await?.iter().map(CounterRow::from_row).collect()
+}
+
+/// Ids of tenants, deleted ones too, in order after `after`.
+pub async fn all_tenants(tx: &Tx, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, StoreError> {
+    tx.rows(&ALL_TENANTS, &[&after, &limit])
+        .await?
+        .iter()
+        .map(|row| row.try_get(0).map_err(column))
+        .collect()
+}

@@ -1,0 +1,142 @@
+//! What was used, for readers: sums by hour and user, and counters. Never all events.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::facts::{CounterRow, PeriodRow, column};
+use crate::query;
+use crate::storage::{StoreError, Tx};
+
+/// What one user used of one metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedRow {
+    /// The metric.
+    pub metric: String,
+    /// The user; nil where events named none.
+    pub user_id: Uuid,
+    /// Sum of amounts.
+    pub amount: Decimal,
+    /// Number of events, corrections included.
+    pub event_count: i64,
+}
+
+query! {
+    /// An hour that holds the boundary of two periods has a row in each: a row begins where its part of the hour does.
+    both USED = "
+        select metric, user_id, sum(amount), sum(event_count)::bigint
+        from tenantry.usage_rollups
+        where tenant_id = $1 and period_start < $3 and hour < $3 and hour > $2::timestamptz - interval '1 hour'
+          and greatest(hour, period_start) >= $2
+          and ($4::text is null or metric = $4)
+        group by metric, user_id
+        order by metric, user_id";
+    both PERIOD_AT = "
+        select tenant_id, period_start, period_end, anchor, historic, state
+        from tenantry.usage_periods
+        where tenant_id = $1 and period_start <= $2 and period_end > $2";
+    both IS_BOUND = "
+        select exists (select from tenantry.usage_periods
+                       where tenant_id = $1 and (period_start = $2 or period_end = $2))";
+    both COUNTERS_OF = "
+        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
+               included, hard_limit, total
+        from tenantry.usage_counters where tenant_id = $1 and period_start = $2
+        order by metric";
+    both SEGMENTS = "
+        select tenant_id, period_start, sequence, started_at, plan_id, plan_version,
+               limits_plan_id, limits_plan_version
+        from tenantry.usage_segments where tenant_id = $1 and period_start = $2 order by sequence";
+    both ENDED_AMOUNTS = "
+        select metric, sequence, amount from tenantry.usage_segment_amounts
+        where tenant_id = $1 and period_start = $2";
+    both PLAN_VERSION = "
+        select plan_id, version, definition, is_default from tenantry.plan_versions where plan_id = $1 and version = $2";
+    both PERIODS_BETWEEN = "
+        select tenant_id, period_start, period_end, anchor, historic, state
+        from tenantry.usage_periods
+        where tenant_id = $1 and period_start < $3 and period_end > $2
+        order by period_start";
+}
+
+/// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods.
+pub async fn used(
+    tx: &Tx,
+    tenant: Uuid,
+    (from, to): (Timestamp, Timestamp),
+    metric: Option<&str>,
+) -> Result<Vec<UsedRow>, StoreError> {
+    tx.rows(&USED, &[&tenant, &from, &to, &metric])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(UsedRow {
+                metric: row.try_get(0).map_err(column)?,
+                user_id: row.try_get(1).map_err(column)?,
+                amount: row.try_get(2).map_err(column)?,
+                event_count: row.try_get(3).map_err(column)?,
+            })
+        })
+        .collect()
+}
+
+/// The period that contains an instant, if it was opened.
+pub async fn period_at(tx: &Tx, tenant: Uuid, at: Timestamp) -> Result<Option<PeriodRow>, StoreError> {
+    tx.opt(&PERIOD_AT, &[&tenant, &at]).await?.as_ref().map(PeriodRow::from_row).transpose()
+}
+
+/// The opened periods that touch `[from, to)`, in order.
+pub async fn periods_between(
+    tx: &Tx,
+    tenant: Uuid,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Vec<PeriodRow>, StoreError> {
+    tx.rows(&PERIODS_BETWEEN, &[&tenant, &from, &to]).await?.iter().map(PeriodRow::from_row).collect()
+}
+
+/// Whether a period of the tenant begins or ends at this instant.
+pub async fn is_bound(tx: &Tx, tenant: Uuid, at: Timestamp) -> Result<bool, StoreError> {
+    tx.one(&IS_BOUND, &[&tenant, &at]).await?.try_get(0).map_err(column)
+}
+
+/// The counters of a period, by metric.
+pub async fn counters_of(tx: &Tx, tenant: Uuid, period_start: Timestamp) -> Result<Vec<CounterRow>, StoreError> {
+    tx.rows(&COUNTERS_OF, &[&tenant, &period_start]).await?.iter().map(CounterRow::from_row).collect()
+}
+
+/// The segments of a period, in order.
+pub async fn segments(
+    tx: &Tx,
+    tenant: Uuid,
+    period_start: Timestamp,
+) -> Result<Vec<super::open::SegmentRow>, StoreError> {
+    tx.rows(&SEGMENTS, &[&tenant, &period_start]).await?.iter().map(super::open::SegmentRow::from_row).collect()
+}
+
+/// What ended segments of a period used: (metric, sequence, amount).
+pub async fn ended_amounts(
+    tx: &Tx,
+    tenant: Uuid,
+    period_start: Timestamp,
+) -> Result<Vec<(String, i32, Decimal)>, StoreError> {
+    tx.rows(&ENDED_AMOUNTS, &[&tenant, &period_start])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?, row.try_get(2).map_err(column)?))
+        })
+        .collect()
+}
+
+/// One version of a plan.
+pub async fn plan_version(
+    tx: &Tx,
+    plan_id: &str,
+    version: i32,
+) -> Result<Option<super::open::PlanVersionRow>, StoreError> {
+    tx.opt(&PLAN_VERSION, &[&plan_id, &version])
+        .await?
+        .as_ref()
+        .map(super::open::PlanVersionRow::from_row)
+        .transpose()
+}

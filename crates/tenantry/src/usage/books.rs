@@ -1,0 +1,93 @@
+//! The proof of the books: counters are the sums of events, charges are the price of totals, each period is
+//! billed once, the audit chain is unbroken, nobody is without an owner.
+
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::charges::accrue;
+use super::plans::PlanBook;
+use crate::storage::usage::books::{self as rows, Difference};
+use crate::storage::usage::{charges, segments};
+use crate::storage::{Database, StoreError, Tx};
+use crate::tenancy::audit;
+
+/// Tenants that are proven in one snapshot.
+const TENANTS_AT_ONCE: i64 = 200;
+
+/// What a proof found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// Tenants that were looked at.
+    pub tenants: usize,
+    /// What does not add up; empty is good.
+    pub differences: Vec<Difference>,
+}
+
+/// Proves the books of every tenant, or of one.
+pub async fn prove(db: &Database, only: Option<Uuid>) -> Result<Proof, StoreError> {
+    let mut proof = Proof::default();
+    let mut after = None;
+    loop {
+        let tenants = match only {
+            Some(tenant) => vec![tenant],
+            None => page(db, after).await?,
+        };
+        let Some(last) = tenants.last().copied() else { return Ok(proof) };
+        // One snapshot for all books of a tenant: usage that goes on meanwhile is no difference.
+        let tx = db.read_as_service("prove_books", &tenants).await?;
+        proof.differences.extend(rows::differences(&tx, &tenants).await?);
+        charges_are_prices(&tx, &tenants, &mut proof.differences).await?;
+        chains_are_whole(&tx, &tenants, &mut proof.differences).await?;
+        tx.rollback().await?;
+        proof.tenants += tenants.len();
+        after = Some(last);
+        if only.is_some() {
+            return Ok(proof);
+        }
+    }
+}
+
+async fn page(db: &Database, after: Option<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+    let tx = db.read_as_service("list_tenants", &[]).await?;
+    let tenants = rows::all_tenants(&tx, after, TENANTS_AT_ONCE).await?;
+    tx.rollback().await?;
+    Ok(tenants)
+}
+
+/// The charges of each closed counter add up to the rounded price of its total.
+async fn charges_are_prices(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Difference>) -> Result<(), StoreError> {
+    let mut plans = PlanBook::default();
+    for counter in rows::closed_counters(tx, tenants).await? {
+        let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+        let segments = segments::segments_of(tx, &[key.0], &[key.2]).await?;
+        plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
+        let ended: Vec<(i32, Decimal)> = segments::segment_amounts_of(tx, &[key.0], &[key.1], &[key.2])
+            .await?
+            .into_iter()
+            .map(|(_, sequence, amount)| (sequence, amount))
+            .collect();
+        let due = accrue(counter.total, &counter.metric, &segments, &ended, &plans)?;
+        let charged = charges::charged(tx, key).await?;
+        if due.amount_minor != charged.amount_minor {
+            found.push(Difference {
+                tenant_id: counter.tenant_id,
+                book: "charges",
+                detail: format!(
+                    "{} in the period from {}: charged {}, the price of {} is {} (minor units of {})",
+                    counter.metric, counter.period_start, charged.amount_minor, counter.total, due.amount_minor,
+                    due.currency
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn chains_are_whole(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Difference>) -> Result<(), StoreError> {
+    for tenant in tenants {
+        if let audit::Verdict::Broken(link) = audit::verify(tx, *tenant).await? {
+            found.push(Difference { tenant_id: *tenant, book: "audit_chain", detail: link.to_string() });
+        }
+    }
+    Ok(())
+}

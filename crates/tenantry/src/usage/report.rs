@@ -1,0 +1,255 @@
+//! The usage report of a tenant: who used what between two instants, and where the current period stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use tenantry_domain::limit::Standing;
+use tenantry_domain::period::period_containing;
+use tenantry_domain::quantity::Quantity;
+use uuid::Uuid;
+
+use super::charges;
+use super::plans::PlanBook;
+use crate::storage::subscriptions::{self, CurrentSubscription};
+use crate::storage::usage::facts::{CounterRow, PeriodRow};
+use crate::storage::usage::open::PlanVersionRow;
+use crate::storage::usage::report as rows;
+use crate::storage::{StoreError, Tx};
+
+/// What one metric was used for between two instants.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MetricUsage {
+    /// Sum of amounts.
+    pub total: Quantity,
+    /// Number of events, corrections included.
+    pub count: i64,
+    /// Sum by user; events that named no user are under none.
+    pub by_user: BTreeMap<Option<Uuid>, Quantity>,
+}
+
+/// Where a metric of the current plan stands in the current period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricLimit {
+    /// Total, included and limit.
+    pub standing: Standing,
+    /// Whether use above included is priced rather than refused.
+    pub allow_overages: bool,
+    /// Accrued overage in minor units of the currency.
+    pub accrued_minor: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+}
+
+/// The current period of a tenant with its subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Current {
+    /// The subscription.
+    pub subscription: CurrentSubscription,
+    /// First instant of the period.
+    pub start: Timestamp,
+    /// First instant after it.
+    pub end: Timestamp,
+    /// Limits by metric; every metric of the plan, used or not, and every metric that was used.
+    pub limits: BTreeMap<String, MetricLimit>,
+}
+
+/// A whole report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// First instant that it covers.
+    pub from: Timestamp,
+    /// First instant that it does not cover.
+    pub to: Timestamp,
+    /// The current period, with limits.
+    pub current: Current,
+    /// Use by metric.
+    pub usage: BTreeMap<String, MetricUsage>,
+    /// How many users used something.
+    pub unique_users: usize,
+}
+
+/// Why a report cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The tenant has no subscription: it does not exist for this caller.
+    #[error("no such tenant")]
+    NoTenant,
+    /// A bound is neither a whole UTC hour nor the bound of a period.
+    #[error("{field} must be a whole UTC hour or a bound of a usage period; the nearest is {nearest}")]
+    NotABound {
+        /// `from` or `to`.
+        field: &'static str,
+        /// A bound that would do.
+        nearest: Timestamp,
+    },
+    /// The span is empty or backwards.
+    #[error("from must be before to")]
+    Empty,
+}
+
+/// Makes a report over `[from, to)`, by default the current period.
+pub async fn report(
+    tx: &Tx,
+    tenant: Uuid,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Report, ReportError> {
+    let current = current(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+    let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
+    if from >= to {
+        return Err(ReportError::Empty);
+    }
+    check_bound(tx, tenant, "from", from, &current).await?;
+    check_bound(tx, tenant, "to", to, &current).await?;
+    let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
+    let mut users = BTreeSet::new();
+    for row in rows::used(tx, tenant, (from, to), None).await? {
+        let metric = usage.entry(row.metric).or_default();
+        let amount = Quantity::from_decimal(row.amount);
+        let user = (!row.user_id.is_nil()).then_some(row.user_id);
+        metric.total = metric.total + amount;
+        metric.count += row.event_count;
+        metric.by_user.insert(user, amount);
+        users.extend(user);
+    }
+    Ok(Report { from, to, current, usage, unique_users: users.len() })
+}
+
+/// The sum of one metric over `[from, to)`, by default the current period, and how many events that is.
+pub async fn total(
+    tx: &Tx,
+    tenant: Uuid,
+    metric: &str,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp, Quantity, i64), ReportError> {
+    let current = current(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+    let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
+    if from >= to {
+        return Err(ReportError::Empty);
+    }
+    check_bound(tx, tenant, "from", from, &current).await?;
+    check_bound(tx, tenant, "to", to, &current).await?;
+    let used = rows::used(tx, tenant, (from, to), Some(metric)).await?;
+    let sum: Decimal = used.iter().map(|row| row.amount).sum();
+    let count = used.iter().map(|row| row.event_count).sum();
+    Ok((from, to, Quantity::from_decimal(sum), count))
+}
+
+/// The current period of a tenant; none where the caller sees no such tenant.
+pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
+    let Some(subscription) = subscriptions::current(tx, tenant).await? else { return Ok(None) };
+    let period = rows::period_at(tx, tenant, now).await?;
+    let (start, end) = match &period {
+        Some(period) => (period.start, period.end),
+        // Between a period's end and the next event the period is derived, as an event would derive it.
+        None => {
+            let derived = period_containing(subscription.anchor, now);
+            (derived.start, derived.end)
+        }
+    };
+    let limits = limits(tx, &subscription, period.as_ref()).await?;
+    Ok(Some(Current { subscription, start, end, limits }))
+}
+
+async fn limits(
+    tx: &Tx,
+    subscription: &CurrentSubscription,
+    period: Option<&PeriodRow>,
+) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
+    let mut plans = PlanBook::default();
+    plans.put(&PlanVersionRow {
+        plan_id: subscription.plan_id.clone(),
+        version: subscription.plan_version,
+        definition: subscription.definition.clone(),
+        is_default: false,
+    })?;
+    let (segments, counters, ended) = match period {
+        None => (Vec::new(), Vec::new(), Vec::new()),
+        Some(period) => {
+            let key = (period.tenant_id, period.start);
+            tokio::try_join!(
+                rows::segments(tx, key.0, key.1),
+                rows::counters_of(tx, key.0, key.1),
+                rows::ended_amounts(tx, key.0, key.1),
+            )?
+        }
+    };
+    for segment in &segments {
+        for (plan, version) in
+            [(&segment.plan_id, segment.plan_version), (&segment.limits_plan_id, segment.limits_plan_version)]
+        {
+            if let Some(row) = rows::plan_version(tx, plan, version).await? {
+                plans.put(&row)?;
+            }
+        }
+    }
+    let in_force = segments.last().map_or_else(
+        || (subscription.plan_id.clone(), subscription.plan_version),
+        |segment| (segment.limits_plan_id.clone(), segment.limits_plan_version),
+    );
+    let plan = plans.get(&in_force.0, in_force.1)?;
+    let names: BTreeSet<String> = plan
+        .metrics
+        .keys()
+        .map(ToString::to_string)
+        .chain(counters.iter().map(|counter| counter.metric.clone()))
+        .collect();
+    let mut limits = BTreeMap::new();
+    for name in names {
+        let counter = counters.iter().find(|counter| counter.metric == name);
+        let own: Vec<(i32, Decimal)> =
+            ended.iter().filter(|row| row.0 == name).map(|row| (row.1, row.2)).collect();
+        let total = counter.map_or(Decimal::ZERO, |counter| counter.total);
+        let accrued = charges::accrue(total, &name, &segments, &own, &plans)?;
+        let terms = plans.terms(&in_force.0, in_force.1, &name)?;
+        let allow_overages =
+            plans.metric(&in_force.0, in_force.1, &name)?.is_some_and(|terms| terms.overage.is_some());
+        let standing = standing(counter, total, &terms);
+        limits.insert(
+            name,
+            MetricLimit {
+                standing,
+                allow_overages,
+                accrued_minor: accrued.amount_minor,
+                currency: accrued.currency,
+            },
+        );
+    }
+    Ok(limits)
+}
+
+/// The counter's own terms where there is one: they are what events are judged by.
+fn standing(counter: Option<&CounterRow>, total: Decimal, terms: &super::plans::Terms) -> Standing {
+    let (included, limit) = counter
+        .map_or((terms.included, terms.hard_limit), |counter| (counter.included, counter.hard_limit));
+    Standing {
+        total: Quantity::from_decimal(total),
+        included: included.map(Quantity::from_decimal),
+        limit: limit.map(Quantity::from_decimal),
+    }
+}
+
+async fn check_bound(
+    tx: &Tx,
+    tenant: Uuid,
+    field: &'static str,
+    at: Timestamp,
+    current: &Current,
+) -> Result<(), ReportError> {
+    let hour = 3600 * 1_000_000;
+    let micros = at.as_microsecond();
+    if micros.rem_euclid(hour) == 0 && at.subsec_nanosecond() == 0 {
+        return Ok(());
+    }
+    if at == current.start || at == current.end || rows::is_bound(tx, tenant, at).await? {
+        return Ok(());
+    }
+    let nearest = (micros + hour / 2).div_euclid(hour) * hour;
+    Err(ReportError::NotABound { field, nearest: Timestamp::from_microsecond(nearest).unwrap_or(at) })
+}
