@@ -38,7 +38,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A stored value that cannot be read.
-    pub fn corrupt(what: &'static str, reason: impl ToString) -> Self {
+    pub fn corrupt(what: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Corrupt { what, reason: reason.to_string() }
     }
 

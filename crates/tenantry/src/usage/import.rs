@@ -183,21 +183,19 @@ fn row(
             .transpose()?;
         amounts.push((metric, amount));
     }
-    let key = match &mapping.key {
-        None => None,
-        Some(_) => {
-            let (column, text) = next();
-            let text = text.filter(|text| !text.is_empty());
-            Some(text.ok_or_else(|| wrong(column, "the cell is empty; each row needs its key".to_owned()))?)
-        }
+    let key = if mapping.key.is_some() {
+        let (column, text) = next();
+        let text = text.filter(|text| !text.is_empty());
+        Some(text.ok_or_else(|| wrong(column, "the cell is empty; each row needs its key".to_owned()))?)
+    } else {
+        None
     };
-    let user_id = match &mapping.user {
-        None => None,
-        Some(_) => {
-            let (column, text) = next();
-            let parse = |text: &str| Uuid::try_parse(text).map_err(|_| wrong(column, format!("{text:?} is no UUID")));
-            text.filter(|text| !text.is_empty()).map(parse).transpose()?
-        }
+    let user_id = if mapping.user.is_some() {
+        let (column, text) = next();
+        let parse = |text: &str| Uuid::try_parse(text).map_err(|_| wrong(column, format!("{text:?} is no UUID")));
+        text.filter(|text| !text.is_empty()).map(parse).transpose()?
+    } else {
+        None
     };
     let derived = chain.next(cells);
     let several = mapping.metrics.len() > 1;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tenantry_domain::plan::{MetricName, MetricTerms, Plan};
+use tenantry_domain::quantity::Quantity;
 
 use crate::storage::usage::open::{self, PlanVersionRow};
 use crate::storage::{StoreError, Tx};
@@ -71,8 +72,8 @@ impl PlanBook {
         Ok(match self.metric(plan_id, version, metric)? {
             Some(terms) => Terms {
                 in_plan: true,
-                included: terms.included().map(|quantity| quantity.as_decimal()),
-                hard_limit: terms.hard_limit().map(|quantity| quantity.as_decimal()),
+                included: terms.included().map(Quantity::as_decimal),
+                hard_limit: terms.hard_limit().map(Quantity::as_decimal),
             },
             // A metric that the plan does not name has limit 0.
             None => Terms {

@@ -145,13 +145,12 @@ pub async fn total(
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
     let Some(subscription) = subscriptions::current(tx, tenant).await? else { return Ok(None) };
     let period = rows::period_at(tx, tenant, now).await?;
-    let (start, end) = match &period {
-        Some(period) => (period.start, period.end),
+    let (start, end) = if let Some(period) = &period {
+        (period.start, period.end)
+    } else {
         // Between a period's end and the next event the period is derived, as an event would derive it.
-        None => {
-            let derived = period_containing(subscription.anchor, now);
-            (derived.start, derived.end)
-        }
+        let derived = period_containing(subscription.anchor, now);
+        (derived.start, derived.end)
     };
     let limits = limits(tx, &subscription, period.as_ref()).await?;
     Ok(Some(Current { subscription, start, end, limits }))

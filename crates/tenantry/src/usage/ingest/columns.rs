@@ -80,9 +80,12 @@ pub(super) fn sums(decided: &[&Prepared]) -> BTreeMap<usize, (Decimal, i64)> {
     sums
 }
 
+/// Tenant, metric, first instant of the period, UTC hour, user.
+type RollupKey<'a> = (Uuid, &'a str, Timestamp, Timestamp, Uuid);
+
 /// Sums by counter, UTC hour and user.
 pub(super) fn rollups(decided: &[&Prepared], facts: &Facts) -> RollupColumns {
-    let mut sums: BTreeMap<(Uuid, &str, Timestamp, Timestamp, Uuid), (Decimal, i64)> = BTreeMap::new();
+    let mut sums: BTreeMap<RollupKey<'_>, (Decimal, i64)> = BTreeMap::new();
     for prepared in decided {
         let counter = &facts.counters[prepared.counter];
         let row = sums

@@ -96,12 +96,11 @@ fn split_repeats<'a>(
     let mut repeats = Vec::new();
     for event in prepared {
         let raw = group[event.index];
-        match seen.get(&(raw.tenant_id, raw.key.as_str())) {
-            Some(first) => repeats.push((event, *first)),
-            None => {
-                seen.insert((raw.tenant_id, raw.key.as_str()), event);
-                firsts.push(event);
-            }
+        if let Some(first) = seen.get(&(raw.tenant_id, raw.key.as_str())) {
+            repeats.push((event, *first));
+        } else {
+            seen.insert((raw.tenant_id, raw.key.as_str()), event);
+            firsts.push(event);
         }
     }
     firsts.sort_unstable_by(|a, b| {
