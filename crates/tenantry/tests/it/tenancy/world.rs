@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 use tenantry::billing::catalog_store;
 use tenantry::env::Env;
 use tenantry::storage::tenants::TenantRow;
-use tenantry::storage::{Database, Logins, migrate};
+use tenantry::storage::Database;
 use tenantry::tenancy::members::{self, NewMember};
 use tenantry::tenancy::organizations::{self, NewOrganization};
 use tenantry::tenancy::{Actor, audit, users};
 use tenantry_domain::permission::Role;
 use tenantry_domain::plan::{Catalog, Plan};
 use uuid::Uuid;
+
+use crate::support::TestDb;
 
 pub(super) struct World {
     pub(super) db: Database,
@@ -35,12 +37,6 @@ pub(super) fn catalog(plans: Vec<Plan>) -> Catalog {
     Catalog::new(plans).unwrap()
 }
 
-/// The admin of a server that tests may make databases on.
-fn server() -> tokio_postgres::Config {
-    let url = std::env::var("TENANTRY_TEST_ADMIN_URL");
-    url.expect("TENANTRY_TEST_ADMIN_URL names a PostgreSQL server to test on, as its superuser").parse().unwrap()
-}
-
 impl World {
     pub(super) async fn new() -> Self {
         let world = Self::without_catalog().await;
@@ -50,18 +46,8 @@ impl World {
     }
 
     pub(super) async fn without_catalog() -> Self {
-        let env = Env::system();
-        let name = format!("tw_{}", env.ids.uuid_v7(env.clock.now()).simple());
-        let base = server();
-        migrate::connect(&base).await.unwrap().batch_execute(&format!("create database {name}")).await.unwrap();
-        let mut config = base.clone();
-        config.dbname(&name);
-        migrate::migrate(&config, &migrate::LoginPasswords { user: "u", service: "s" }, false).await.unwrap();
-        let (mut user, mut service) = (config.clone(), config.clone());
-        user.user("tenantry_user").password("u");
-        service.user("tenantry_service").password("s");
-        let db = Database::new(&Logins { user, service, pool_size: 8 }).unwrap();
-        Self { db, env, admin: migrate::connect(&config).await.unwrap() }
+        let test = TestDb::new().await;
+        Self { admin: test.admin_client().await, env: Env::system(), db: test.db }
     }
 
     pub(super) fn id(&self) -> Uuid {
