@@ -1,5 +1,6 @@
 //! Where a metric stands against its plan.
 
+use crate::plan::MetricTerms;
 use crate::quantity::Quantity;
 
 /// A total with what the plan includes and allows.
@@ -14,6 +15,15 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Where a total stands under a plan's terms; none where the plan does not name the metric: then nothing is
+    /// included and the limit is 0.
+    pub fn under(terms: Option<&MetricTerms>, total: Quantity) -> Self {
+        match terms {
+            Some(terms) => Self { total, included: terms.included(), limit: terms.hard_limit() },
+            None => Self { total, included: Some(Quantity::ZERO), limit: Some(Quantity::ZERO) },
+        }
+    }
+
     /// What is left of the included quantity, never less than 0; none is unlimited.
     pub fn remaining(&self) -> Option<Quantity> {
         self.included.map(|included| (included - self.total).max(Quantity::ZERO))
@@ -24,9 +34,10 @@ impl Standing {
         self.included.map_or(Quantity::ZERO, |included| (self.total - included).max(Quantity::ZERO))
     }
 
-    /// Whether an event of this amount is within the limit.
+    /// Whether an event of this amount is within the limit, and the total stays below what is exact at all.
     pub fn admits(&self, amount: Quantity) -> bool {
-        self.limit.is_none_or(|limit| self.total + amount <= limit)
+        let after = self.total + amount;
+        after <= Quantity::TOTAL_CEILING && self.limit.is_none_or(|limit| after <= limit)
     }
 
     /// What an event of this amount would take above the included quantity, beyond what is above it already.

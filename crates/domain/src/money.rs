@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Decimals that a rate may have.
 pub const RATE_DECIMALS: u32 = 12;
+/// Digits that a rate may have before the point.
+pub const RATE_INTEGER_DIGITS: usize = 12;
 
 /// A currency of ISO 4217, written in lower case as Stripe does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +32,8 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, UnknownCurrency> {
         let is_lower = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_lowercase());
         let found = if is_lower { iso_currency::Currency::from_code(&text.to_ascii_uppercase()) } else { None };
-        found.map(Self).ok_or_else(|| UnknownCurrency(text.to_owned()))
+        // Gold, test codes and the like have no minor unit: nothing can be charged in them.
+        found.filter(|code| code.exponent().is_some()).map(Self).ok_or_else(|| UnknownCurrency(text.to_owned()))
     }
 }
 
@@ -85,6 +88,9 @@ pub enum RateError {
     /// Too many decimals.
     #[error("has more than {RATE_DECIMALS} decimals")]
     TooFine,
+    /// Too many digits before the point.
+    #[error("has more than {RATE_INTEGER_DIGITS} digits before the point")]
+    TooLarge,
 }
 
 impl Rate {
@@ -97,20 +103,24 @@ impl Rate {
 impl FromStr for Rate {
     type Err = RateError;
     fn from_str(text: &str) -> Result<Self, RateError> {
-        let unsigned = text.strip_prefix('-').unwrap_or(text);
-        let plain = unsigned.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-            && unsigned.starts_with(|first: char| first.is_ascii_digit())
-            && unsigned.ends_with(|last: char| last.is_ascii_digit());
-        if !plain {
+        let (negative, unsigned) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
             return Err(RateError::NotADecimal);
         }
-        let value = Decimal::from_str_exact(text).map_err(|_| RateError::NotADecimal)?.normalize();
-        if value.is_sign_negative() && !value.is_zero() {
+        let fraction = fraction.trim_end_matches('0');
+        if negative && (whole != "0" || !fraction.is_empty()) {
             return Err(RateError::Negative);
         }
-        if value.scale() > RATE_DECIMALS {
+        if whole.len() > RATE_INTEGER_DIGITS {
+            return Err(RateError::TooLarge);
+        }
+        if fraction.len() > RATE_DECIMALS as usize {
             return Err(RateError::TooFine);
         }
+        let plain = format!("{whole}.{fraction}0");
+        let value = Decimal::from_str_exact(&plain).map_err(|_| RateError::NotADecimal)?.normalize();
         Ok(Self(value))
     }
 }

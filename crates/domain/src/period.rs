@@ -45,8 +45,9 @@ pub struct DerivedPeriod {
 /// The start of the month with this number, counted from the anchor. A day 29 to 31 falls on a shorter month's
 /// last day and comes back after it, since each start is counted from the anchor, not from the month before.
 fn start_of(anchor: DateTime, months: i64) -> Timestamp {
-    anchor
-        .checked_add(Span::new().months(months))
+    Span::new()
+        .try_months(months)
+        .and_then(|span| anchor.checked_add(span))
         .and_then(|start| start.to_zoned(TimeZone::UTC))
         .map_or(if months < 0 { Timestamp::MIN } else { Timestamp::MAX }, |zoned| zoned.timestamp())
 }
@@ -63,23 +64,32 @@ pub fn period_containing(anchor: Timestamp, at: Timestamp) -> Period {
     Period { start: start_of(anchor, months), end: start_of(anchor, months + 1) }
 }
 
-/// The period of an instant that no known period contains, from the nearest known ones: `previous` begins at or
-/// before it, `next` after it. `anchor` is the subscription's own.
+/// The period of an instant, from the nearest known ones: `previous` begins at or before it, `next` after it.
+/// `anchor` is the current subscription's.
 ///
-/// Known periods are the truth: what is derived ends where the next one begins and begins no earlier than the
-/// one before ended. Before the first one months run backwards from its anchor and are historic.
+/// Known periods are the truth: one that contains the instant is the answer, and what is derived begins no earlier
+/// than the one before ended and ends no later than the next one begins. Months count from the subscription's anchor
+/// where it lies between the known periods and the instant, else from the anchor of the period before, else
+/// backwards from that of the next. Where the subscription's anchor lies ahead, a period ends there.
+/// Historic is what lies before the anchor that it is counted from: the tenant was not here yet.
 pub fn derive(
     at: Timestamp,
     previous: Option<&KnownPeriod>,
     next: Option<&KnownPeriod>,
     anchor: Timestamp,
 ) -> DerivedPeriod {
-    let (base, historic) = match (previous, next) {
-        // The subscription's anchor was set anew between the known periods: months count from there.
-        (Some(known), _) if anchor >= known.period.end && anchor <= at => (anchor, false),
-        (Some(known), _) => (known.anchor, known.historic && at < anchor),
-        (None, Some(known)) => (known.anchor, true),
-        (None, None) => (anchor, at < anchor),
+    if let Some(&KnownPeriod { period, anchor, historic }) = previous
+        && period.contains(at)
+    {
+        return DerivedPeriod { period, anchor, historic };
+    }
+    let base = match (previous, next) {
+        // The subscription's anchor was set between the known period and the instant: months count from there.
+        (Some(known), _) if known.period.end <= anchor && anchor <= at => anchor,
+        // Nothing is known before, yet the subscription ran already.
+        (None, _) if anchor <= at => anchor,
+        (Some(known), _) | (None, Some(known)) => known.anchor,
+        (None, None) => anchor,
     };
     let mut period = period_containing(base, at);
     if let Some(known) = previous {
@@ -87,8 +97,9 @@ pub fn derive(
     }
     if let Some(known) = next {
         period.end = period.end.min(known.period.start);
-    } else if historic || at < anchor {
-        period.end = if at < anchor { period.end.min(anchor) } else { period.end };
     }
-    DerivedPeriod { period, anchor: base, historic }
+    if at < anchor {
+        period.end = period.end.min(anchor);
+    }
+    DerivedPeriod { period, anchor: base, historic: at < base }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A role of a member.
@@ -106,6 +107,8 @@ impl Permission {
     pub const ALL: [Self; 5] =
         [Self::ManageBilling, Self::ViewBilling, Self::ManageMembers, Self::ViewUsage, Self::RecordUsage];
 
+    const WORDS: &str = "manageBilling, viewBilling, manageMembers, viewUsage, recordUsage";
+
     /// As sent and as scope of a key.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -133,7 +136,7 @@ impl FromStr for Permission {
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         Self::ALL.into_iter().find(|permission| permission.as_str() == text).ok_or_else(|| UnknownWord {
             found: text.to_owned(),
-            expected: "manageBilling, viewBilling, manageMembers, viewUsage, recordUsage",
+            expected: Self::WORDS,
         })
     }
 }
@@ -176,12 +179,40 @@ impl FromIterator<Permission> for PermissionSet {
     }
 }
 
-/// What overrides a role's row: permission to boolean.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What overrides a role's row: permission to boolean. Read strictly: a key that is no permission, stands twice or
+/// has no boolean is an error that names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Overrides(BTreeMap<Permission, bool>);
 
+/// Bytes that the JSON text of overrides may have; all five permissions need about a hundred.
+pub const OVERRIDES_LENGTH: usize = 1024;
+
+/// Why a text is no overrides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OverridesError {
+    /// Too long.
+    #[error("permissions may have at most {OVERRIDES_LENGTH} bytes, these have {0}")]
+    TooLong(usize),
+    /// Not an object of permission to boolean; says which key.
+    #[error("permissions: {0}")]
+    Malformed(String),
+}
+
 impl Overrides {
+    /// Reads a JSON object from its text.
+    pub fn parse(text: &str) -> Result<Self, OverridesError> {
+        if text.len() > OVERRIDES_LENGTH {
+            return Err(OverridesError::TooLong(text.len()));
+        }
+        serde_json::from_str(text).map_err(|error| OverridesError::Malformed(error.to_string()))
+    }
+
+    /// What is said of a permission; none where the role's row holds.
+    pub fn get(&self, permission: Permission) -> Option<bool> {
+        self.0.get(&permission).copied()
+    }
+
     /// Whether nothing is overridden.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -193,13 +224,46 @@ impl Overrides {
     }
 }
 
+/// The longest part of a foreign key that an error repeats, in characters.
+const KEY_SHOWN: usize = 40;
+
+impl<'de> Deserialize<'de> for Overrides {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Overrides;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of permission to boolean")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Overrides, A::Error> {
+                let mut overrides = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    let permission: Permission = key.parse().map_err(|_| {
+                        let shown: String = key.chars().take(KEY_SHOWN).collect();
+                        A::Error::custom(UnknownWord { found: shown, expected: Permission::WORDS })
+                    })?;
+                    let allowed = map
+                        .next_value::<bool>()
+                        .map_err(|error| A::Error::custom(format_args!("{permission} must be true or false: {error}")))?;
+                    if overrides.insert(permission, allowed).is_some() {
+                        return Err(A::Error::custom(format_args!("{permission} stands twice")));
+                    }
+                }
+                Ok(Overrides(overrides))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
 impl FromIterator<(Permission, bool)> for Overrides {
     fn from_iter<I: IntoIterator<Item = (Permission, bool)>>(iter: I) -> Self {
         Self(iter.into_iter().collect())
     }
 }
 
-/// What a member may do: the role's row with its overrides. Owners cannot be narrowed.
+/// What a member may do: the role's row with its overrides. Owners cannot be narrowed, and the user of a personal
+/// tenant is its owner, so may do everything there.
 pub fn effective(role: Role, overrides: &Overrides) -> PermissionSet {
     if role == Role::Owner {
         return PermissionSet::ALL;
@@ -225,8 +289,9 @@ pub enum GrantRefusal {
     OwnerNarrowed,
 }
 
-/// Whether a granter may give a role with these overrides: nobody grants what they lack, only an owner makes an
-/// owner, owners cannot be narrowed.
+/// Whether a granter may give a role with these overrides: nobody grants what they lack, neither by the role's row
+/// (an override that takes it away again does not help, since it can be lifted) nor by an override; only an owner
+/// makes an owner; owners cannot be narrowed.
 pub fn may_assign(
     granter: Role,
     granter_has: PermissionSet,
@@ -239,7 +304,7 @@ pub fn may_assign(
         }
         return if overrides.is_empty() { Ok(()) } else { Err(GrantRefusal::OwnerNarrowed) };
     }
-    let given = effective(role, overrides);
+    let given = PermissionSet(role.permissions().0 | effective(role, overrides).0);
     match given.iter().find(|permission| !granter_has.contains(*permission)) {
         Some(lacking) => Err(GrantRefusal::Lacking(lacking)),
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Plans: what a tenant pays, and what each metric includes and costs.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -93,12 +93,22 @@ pub struct Plan {
     /// Days of trial when it is first bought.
     #[serde(default)]
     pub trial_days: u32,
+    /// Currency of overage; none where prices name it or nothing costs anything. See [`Plan::currency`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     /// What it costs; none for a free plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Prices>,
     /// Terms by metric.
     #[serde(default)]
     pub metrics: BTreeMap<MetricName, MetricTerms>,
+}
+
+impl Plan {
+    /// The currency of all that the plan charges; none where it charges nothing.
+    pub fn currency(&self) -> Option<Currency> {
+        self.prices.map(|prices| prices.currency).or(self.currency)
+    }
 }
 
 /// What a plan costs.
@@ -115,9 +125,9 @@ pub struct Prices {
     pub year: Option<i64>,
 }
 
-/// What a plan says of a metric.
+/// What a plan says of a metric. Terms that were read are consistent: see [`TermsError`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawMetricTerms")]
 pub struct MetricTerms {
     /// What comes with the plan in a period.
     pub allowance: Allowance,
@@ -136,9 +146,9 @@ pub enum Allowance {
     Unlimited,
 }
 
-/// How use above the included quantity is priced.
+/// How use above the included quantity is priced. Terms that were read are consistent: see [`TermsError`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "RawOverageTerms")]
 pub struct OverageTerms {
     /// How tiers apply.
     pub mode: Mode,
@@ -173,7 +183,117 @@ pub struct Tier {
     pub unit_price: Rate,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMetricTerms {
+    allowance: Allowance,
+    #[serde(default)]
+    overage: Option<OverageTerms>,
+}
+
+impl TryFrom<RawMetricTerms> for MetricTerms {
+    type Error = TermsError;
+    fn try_from(RawMetricTerms { allowance, overage }: RawMetricTerms) -> Result<Self, TermsError> {
+        let terms = Self { allowance, overage };
+        terms.check().map(|()| terms)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOverageTerms {
+    mode: Mode,
+    per: u64,
+    tiers: Vec<Tier>,
+}
+
+impl TryFrom<RawOverageTerms> for OverageTerms {
+    type Error = TermsError;
+    fn try_from(RawOverageTerms { mode, per, tiers }: RawOverageTerms) -> Result<Self, TermsError> {
+        let terms = Self { mode, per, tiers };
+        terms.check().map(|()| terms)
+    }
+}
+
+/// Why terms contradict themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// Less than nothing is included.
+    #[error("included must not be negative")]
+    NegativeIncluded,
+    /// What never ends has nothing above it.
+    #[error("an unlimited metric has no overage")]
+    UnlimitedWithOverage,
+    /// A rate for no units.
+    #[error("per must be at least 1")]
+    PerZero,
+    /// Nothing to price with.
+    #[error("tiers must not be empty")]
+    NoTiers,
+    /// Flat and package prices have one rate.
+    #[error("mode {0} has exactly one rate")]
+    OneRate(&'static str),
+    /// A tier that is not the last one has no end.
+    #[error("tier {0} needs up_to: only the last tier has no end")]
+    Unbounded(usize),
+    /// Use above the last tier would cost nothing.
+    #[error("tier {0} is the last one and must have no up_to, else what is above it would be free")]
+    LastBounded(usize),
+    /// Tiers go up, from above 0.
+    #[error("tier {0} must end above where the tier before it ends")]
+    OutOfOrder(usize),
+}
+
+impl Mode {
+    /// As written in the catalog.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Graduated => "graduated",
+            Self::Volume => "volume",
+            Self::Package => "package",
+        }
+    }
+}
+
+impl OverageTerms {
+    /// Whether they can price every quantity: tiers in order, only the last without an end. Tiers count from 1.
+    pub fn check(&self) -> Result<(), TermsError> {
+        if self.per == 0 {
+            return Err(TermsError::PerZero);
+        }
+        let last = self.tiers.len();
+        if last == 0 {
+            return Err(TermsError::NoTiers);
+        }
+        if matches!(self.mode, Mode::Flat | Mode::Package) && last > 1 {
+            return Err(TermsError::OneRate(self.mode.as_str()));
+        }
+        let mut end = Quantity::ZERO;
+        for (position, tier) in (1..).zip(&self.tiers) {
+            match tier.up_to {
+                None if position < last => return Err(TermsError::Unbounded(position)),
+                Some(_) if position == last => return Err(TermsError::LastBounded(position)),
+                Some(up_to) if up_to <= end => return Err(TermsError::OutOfOrder(position)),
+                Some(up_to) => end = up_to,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 impl MetricTerms {
+    /// Whether they fit together.
+    pub fn check(&self) -> Result<(), TermsError> {
+        match (self.allowance, &self.overage) {
+            (Allowance::Included(included), _) if included < Quantity::ZERO => Err(TermsError::NegativeIncluded),
+            (Allowance::Unlimited, Some(_)) => Err(TermsError::UnlimitedWithOverage),
+            (_, Some(overage)) => overage.check(),
+            (_, None) => Ok(()),
+        }
+    }
+
     /// Included quantity; none is unlimited.
     pub fn included(&self) -> Option<Quantity> {
         match self.allowance {
@@ -204,6 +324,12 @@ pub enum CatalogError {
     /// Two plans of one id.
     #[error("two plans have the id {0:?}")]
     DuplicateId(String),
+    /// Two plans of one rank: neither would be an upgrade of the other.
+    #[error("two plans have the rank {0}: which one is the upgrade?")]
+    DuplicateRank(u32),
+    /// Two currencies: a period under two plans could not be summed.
+    #[error("plans charge in {0} and in {1}: all plans of a catalog charge in one currency")]
+    TwoCurrencies(Currency, Currency),
 }
 
 impl Catalog {
@@ -214,6 +340,15 @@ impl Catalog {
             if plans[..position].iter().any(|other| other.id == plan.id) {
                 return Err(CatalogError::DuplicateId(plan.id.to_string()));
             }
+        }
+        if let Some(pair) = plans.windows(2).find(|pair| pair[0].rank == pair[1].rank) {
+            return Err(CatalogError::DuplicateRank(pair[0].rank));
+        }
+        let mut currencies = plans.iter().flat_map(|plan| plan.currency.into_iter().chain(plan.currency()));
+        if let Some(first) = currencies.next()
+            && let Some(second) = currencies.find(|currency| *currency != first)
+        {
+            return Err(CatalogError::TwoCurrencies(first, second));
         }
         let defaults: Vec<usize> =
             plans.iter().enumerate().filter(|(_, plan)| plan.default).map(|(position, _)| position).collect();
@@ -226,6 +361,16 @@ impl Catalog {
     /// The plans, by rank.
     pub fn plans(&self) -> &[Plan] {
         &self.plans
+    }
+
+    /// The currency that all plans charge in; none where nothing costs anything.
+    pub fn currency(&self) -> Option<Currency> {
+        self.plans.iter().find_map(Plan::currency)
+    }
+
+    /// The names of all metrics that some plan names, each once, in order.
+    pub fn metrics(&self) -> BTreeSet<&MetricName> {
+        self.plans.iter().flat_map(|plan| plan.metrics.keys()).collect()
     }
 
     /// The plan that new tenants get.

@@ -1,6 +1,8 @@
 //! What overage costs: exact rationals, rounded once.
 
 use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
 
 use num_bigint::BigInt;
 use num_integer::Integer as _;
@@ -37,6 +39,19 @@ impl ExactMinor {
             std::cmp::Ordering::Equal => floor.is_odd(),
         };
         (floor + u8::from(up)).to_i64().ok_or(PriceOverflow)
+    }
+}
+
+impl Add for ExactMinor {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sum for ExactMinor {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::zero(), Add::add)
     }
 }
 

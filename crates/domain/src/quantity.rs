@@ -12,8 +12,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub const AMOUNT_INTEGER_DIGITS: i64 = 15;
 /// Digits that an amount may have after the point.
 pub const AMOUNT_FRACTION_DIGITS: i64 = 9;
+/// Characters that the text of an amount may have, so that nobody makes us read a megabyte of zeros.
+pub const AMOUNT_LENGTH: usize = 128;
 
-/// An exact quantity; negative for corrections. Totals up to 18 digits before and 9 after the point are exact.
+const EXPONENT_CUT: i64 = 1_000_000;
+
+/// An exact quantity; negative for corrections.
+///
+/// The decimal behind it has 96 bits, so a sum of amounts (9 digits after the point) is exact up to
+/// 79,228,162,514,264,337,593.543950335. A total is kept below [`Quantity::TOTAL_CEILING`], the round figure under
+/// that: ten thousand of the largest possible events, or a billion events of ten thousand million units each.
+/// [`crate::limit::Standing::admits`] refuses what would pass it, so nothing is ever rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Quantity(Decimal);
 
@@ -32,11 +41,20 @@ pub enum AmountError {
     /// Too fine.
     #[error("has more than {AMOUNT_FRACTION_DIGITS} digits after the point")]
     TooFine,
+    /// Above any total.
+    #[error("is more than 10^19, the most that a total may be")]
+    OverCeiling,
+    /// Digits that no amount needs.
+    #[error("is longer than {AMOUNT_LENGTH} characters")]
+    TooLong,
 }
 
 impl Quantity {
     /// Nothing.
     pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// No total gets above it: 10^19 units. Everything up to it is exact with 9 digits after the point.
+    pub const TOTAL_CEILING: Self = Self(Decimal::from_parts(2_313_682_944, 2_328_306_436, 0, false, 0));
 
     /// From a decimal.
     pub fn from_decimal(value: Decimal) -> Self {
@@ -50,12 +68,24 @@ impl Quantity {
 
     /// The sum, or none where it would not be exact.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        self.0.checked_add(other.0).map(Self)
+        let sum = self.0.checked_add(other.0)?;
+        // The library drops digits after the point, rounding, where 96 bits do not hold them all.
+        let whole = sum.scale() >= self.0.scale().max(other.0.scale())
+            || sum.scale() >= self.0.normalize().scale().max(other.0.normalize().scale());
+        whole.then_some(Self(sum))
+    }
+
+    /// The difference, or none where it would not be exact.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_add(Self(-other.0))
     }
 
     /// Reads an amount of usage from the digits of a JSON number or string: more than 0, at most 15 digits
     /// before and 9 after the point once trailing zeros are gone. Exponents are read, never rounded.
     pub fn parse_amount(text: &str) -> Result<Self, AmountError> {
+        if text.len() > AMOUNT_LENGTH {
+            return Err(AmountError::TooLong);
+        }
         let (digits, scale) = number_digits(text)?;
         if digits.starts_with('-') || digits.is_empty() {
             return Err(AmountError::NotPositive);
@@ -81,6 +111,19 @@ impl Quantity {
     }
 }
 
+/// The exponent of a JSON number. One beyond any sense is cut to a figure that is still beyond it.
+fn exponent(text: &str) -> Result<i64, AmountError> {
+    let (sign, digits) = match text.as_bytes().first() {
+        Some(b'-') => (-1, &text[1..]),
+        Some(b'+') => (1, &text[1..]),
+        _ => (1, text),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(AmountError::NotANumber);
+    }
+    Ok(sign * digits.parse::<i64>().map_or(EXPONENT_CUT, |value| value.min(EXPONENT_CUT)))
+}
+
 fn length(digits: &str) -> Result<i64, AmountError> {
     i64::try_from(digits.len()).map_err(|_| AmountError::TooLarge)
 }
@@ -89,7 +132,7 @@ fn length(digits: &str) -> Result<i64, AmountError> {
 fn number_digits(text: &str) -> Result<(String, i64), AmountError> {
     let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (number, exponent) = match rest.find(['e', 'E']) {
-        Some(at) => (&rest[..at], rest[at + 1..].parse::<i64>().map_err(|_| AmountError::NotANumber)?),
+        Some(at) => (&rest[..at], exponent(&rest[at + 1..])?),
         None => (rest, 0),
     };
     let (integer, fraction) = match number.split_once('.') {
@@ -121,23 +164,39 @@ impl fmt::Display for Quantity {
 impl FromStr for Quantity {
     type Err = AmountError;
 
-    /// Reads what `Display` writes.
+    /// Reads what `Display` writes: digits, at most one point with digits on both sides, a minus in front. No
+    /// exponent, no plus.
     fn from_str(text: &str) -> Result<Self, AmountError> {
-        Decimal::from_str_exact(text).map(Self).map_err(|_| AmountError::NotANumber)
+        if text.len() > AMOUNT_LENGTH {
+            return Err(AmountError::TooLong);
+        }
+        if text.contains(['e', 'E']) {
+            return Err(AmountError::NotANumber);
+        }
+        let (_, scale) = number_digits(text)?;
+        if scale > AMOUNT_FRACTION_DIGITS {
+            return Err(AmountError::TooFine);
+        }
+        let value = Decimal::from_str_exact(text).map_err(|_| AmountError::TooLarge)?.normalize();
+        if value.abs() > Self::TOTAL_CEILING.0 { Err(AmountError::OverCeiling) } else { Ok(Self(value)) }
     }
 }
 
 impl Add for Quantity {
     type Output = Self;
+    /// Exact for everything up to the ceiling of a total. Beyond what 96 bits hold it stays at the largest (or
+    /// smallest) decimal rather than rounding or panicking, so that a comparison with a limit still comes out right.
     fn add(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        let end = if other.0.is_sign_negative() { Decimal::MIN } else { Decimal::MAX };
+        self.checked_add(other).unwrap_or(Self(end))
     }
 }
 
 impl Sub for Quantity {
     type Output = Self;
+    /// As `Add`, with the other's sign turned.
     fn sub(self, other: Self) -> Self {
-        Self(self.0 - other.0)
+        self + Self(-other.0)
     }
 }
 

@@ -16,6 +16,9 @@ const RESERVED: &[&str] = &[
     "tenants", "undefined", "user", "users", "webhooks", "www",
 ];
 
+/// Characters of a name that are looked at; more than fill a slug.
+const NAME_READ: usize = 200;
+
 /// Why a text is no slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SlugError {
@@ -33,7 +36,7 @@ pub enum SlugError {
 /// A slug from a name: normalized (NFKC), transliterated, dashes collapsed and trimmed. None where nothing
 /// usable is left or the word is reserved: the caller then takes `org-` and a random part.
 pub fn from_name(name: &str) -> Option<String> {
-    let composed: String = name.nfkc().collect();
+    let composed: String = name.nfkc().take(NAME_READ).collect();
     let mut slug = String::new();
     for character in deunicode(&composed).chars() {
         if character.is_ascii_alphanumeric() {
@@ -49,11 +52,13 @@ pub fn from_name(name: &str) -> Option<String> {
     validate(&slug).is_ok().then_some(slug)
 }
 
-/// A slug with a random part behind it, for when the plain one is taken.
+/// A slug with a random part (lower-case letters and digits) behind it, for when the plain one is taken. The slug is
+/// cut where both together would be too long.
 pub fn with_suffix(slug: &str, random: &str) -> String {
     let room = MAX_LENGTH.saturating_sub(random.len() + 1);
     let short: String = slug.chars().take(room).collect();
-    format!("{}-{random}", short.trim_end_matches('-'))
+    let short = short.trim_end_matches('-');
+    if short.is_empty() { random.chars().take(MAX_LENGTH).collect() } else { format!("{short}-{random}") }
 }
 
 /// Whether a slug that a caller gave may be used as it is.

@@ -49,7 +49,7 @@ pub fn accrue(
             start + ended.iter().filter(|(sequence, _)| *sequence == segment.sequence).map(|(_, sum)| *sum).sum::<Decimal>()
         };
         let plan = plans.get(&segment.plan_id, segment.plan_version)?;
-        currency = plan.prices.as_ref().map(|prices| prices.currency.to_string()).or(currency);
+        currency = plan.currency().map(|code| code.to_string()).or(currency);
         uses.push(SegmentUse {
             terms: plans.metric(&segment.plan_id, segment.plan_version, metric)?,
             total_at_start: Quantity::from_decimal(start),

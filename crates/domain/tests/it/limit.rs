@@ -1,0 +1,90 @@
+use proptest::prelude::*;
+use tenantry_domain::limit::Standing;
+use tenantry_domain::plan::MetricTerms;
+use tenantry_domain::quantity::Quantity;
+
+use crate::quantity;
+
+fn terms(json: &str) -> MetricTerms {
+    serde_json::from_str(json).unwrap()
+}
+
+fn hard() -> MetricTerms {
+    terms(r#"{"allowance": {"included": "100"}}"#)
+}
+
+fn overage() -> MetricTerms {
+    terms(r#"{"allowance": {"included": "100"}, "overage": {"mode": "flat", "per": 1, "tiers": [{"unit_price": "2"}]}}"#)
+}
+
+fn unlimited() -> MetricTerms {
+    terms(r#"{"allowance": "unlimited"}"#)
+}
+
+/// `remaining, overage, admits 10, would_overage 10`.
+fn facts(terms: Option<&MetricTerms>, total: &str) -> (Option<String>, String, bool, String) {
+    let standing = Standing::under(terms, quantity(total));
+    let ten = quantity("10");
+    let shown = |quantity: Quantity| quantity.to_string();
+    (standing.remaining().map(shown), shown(standing.overage()), standing.admits(ten), shown(standing.would_overage(ten)))
+}
+
+fn expect(remaining: Option<&str>, overage: &str, admits: bool, would: &str) -> (Option<String>, String, bool, String) {
+    (remaining.map(str::to_owned), overage.to_owned(), admits, would.to_owned())
+}
+
+#[test]
+fn a_hard_limit_admits_up_to_it_and_nothing_above() {
+    assert_eq!(facts(Some(&hard()), "0"), expect(Some("100"), "0", true, "0"));
+    assert_eq!(facts(Some(&hard()), "90"), expect(Some("10"), "0", true, "0"));
+    assert_eq!(facts(Some(&hard()), "90.000000001"), expect(Some("9.999999999"), "0", false, "0.000000001"));
+}
+
+#[test]
+fn a_total_that_is_above_already_has_nothing_left_and_is_no_fault() {
+    assert_eq!(facts(Some(&hard()), "150"), expect(Some("0"), "50", false, "10"));
+}
+
+#[test]
+fn with_overage_everything_is_admitted() {
+    assert_eq!(facts(Some(&overage()), "95"), expect(Some("5"), "0", true, "5"));
+    assert_eq!(facts(Some(&overage()), "150"), expect(Some("0"), "50", true, "10"));
+}
+
+#[test]
+fn unlimited_has_no_end_but_the_ceiling_of_a_total() {
+    assert_eq!(facts(Some(&unlimited()), "1000000"), expect(None, "0", true, "0"));
+    assert_eq!(facts(Some(&unlimited()), "9999999999999999990"), expect(None, "0", true, "0"));
+    assert!(!facts(Some(&unlimited()), "9999999999999999990.000000001").2);
+}
+
+#[test]
+fn a_metric_that_the_plan_does_not_name_has_limit_0() {
+    assert_eq!(facts(None, "0"), expect(Some("0"), "0", false, "10"));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_admitted_in_a_row_never_passes_the_limit(amounts in prop::collection::vec(1..40_u32, 0..20)) {
+        let mut standing = Standing::under(Some(&hard()), Quantity::ZERO);
+        for amount in amounts.into_iter().map(|amount| quantity(&amount.to_string())) {
+            let fits = standing.remaining().is_some_and(|rest| amount <= rest);
+            prop_assert_eq!(standing.admits(amount), fits);
+            if fits {
+                standing.total = standing.total + amount;
+            }
+            prop_assert!(standing.total <= quantity("100"));
+        }
+    }
+
+    #[test]
+    fn overages_of_single_events_add_up_to_the_overage(amounts in prop::collection::vec(1..40_u32, 0..20)) {
+        let mut standing = Standing::under(Some(&overage()), Quantity::ZERO);
+        let mut sum = Quantity::ZERO;
+        for amount in amounts.into_iter().map(|amount| quantity(&amount.to_string())) {
+            sum = sum + standing.would_overage(amount);
+            standing.total = standing.total + amount;
+        }
+        prop_assert_eq!(sum, standing.overage());
+    }
+}
