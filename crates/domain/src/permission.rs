@@ -95,10 +95,10 @@ pub struct UnknownWord {
 impl FromStr for Role {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| UnknownWord {
-            found: text.to_owned(),
-            expected: "owner, admin, billing_admin, member",
-        })
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownWord { found: text.to_owned(), expected: "owner, admin, billing_admin, member" })
     }
 }
 
@@ -134,10 +134,10 @@ impl fmt::Display for Permission {
 impl FromStr for Permission {
     type Err = UnknownWord;
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        Self::ALL.into_iter().find(|permission| permission.as_str() == text).ok_or_else(|| UnknownWord {
-            found: text.to_owned(),
-            expected: Self::WORDS,
-        })
+        Self::ALL
+            .into_iter()
+            .find(|permission| permission.as_str() == text)
+            .ok_or_else(|| UnknownWord { found: text.to_owned(), expected: Self::WORDS })
     }
 }
 
@@ -242,9 +242,9 @@ impl<'de> Deserialize<'de> for Overrides {
                         let shown: String = key.chars().take(KEY_SHOWN).collect();
                         A::Error::custom(UnknownWord { found: shown, expected: Permission::WORDS })
                     })?;
-                    let allowed = map
-                        .next_value::<bool>()
-                        .map_err(|error| A::Error::custom(format_args!("{permission} must be true or false: {error}")))?;
+                    let allowed = map.next_value::<bool>().map_err(|error| {
+                        A::Error::custom(format_args!("{permission} must be true or false: {error}"))
+                    })?;
                     if overrides.insert(permission, allowed).is_some() {
                         return Err(A::Error::custom(format_args!("{permission} stands twice")));
                     }

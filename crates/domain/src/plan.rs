@@ -228,7 +228,7 @@ pub enum TermsError {
     #[error("per must be at least 1")]
     PerZero,
     /// Nothing to price with.
-    #[error("tiers must not be empty")]
+    #[error("must not be empty")]
     NoTiers,
     /// Flat and package prices have one rate.
     #[error("mode {0} has exactly one rate")]
@@ -257,29 +257,35 @@ impl Mode {
 }
 
 impl OverageTerms {
-    /// Whether they can price every quantity: tiers in order, only the last without an end. Tiers count from 1.
-    pub fn check(&self) -> Result<(), TermsError> {
-        if self.per == 0 {
-            return Err(TermsError::PerZero);
-        }
+    /// All that keeps them from pricing every quantity: tiers go up, only the last has no end, `per` is at least 1.
+    /// Tiers count from 1.
+    pub fn problems(&self) -> Vec<TermsError> {
+        let mut problems = Vec::new();
         let last = self.tiers.len();
+        if self.per == 0 {
+            problems.push(TermsError::PerZero);
+        }
         if last == 0 {
-            return Err(TermsError::NoTiers);
+            problems.push(TermsError::NoTiers);
         }
         if matches!(self.mode, Mode::Flat | Mode::Package) && last > 1 {
-            return Err(TermsError::OneRate(self.mode.as_str()));
+            problems.push(TermsError::OneRate(self.mode.as_str()));
         }
         let mut end = Quantity::ZERO;
         for (position, tier) in (1..).zip(&self.tiers) {
             match tier.up_to {
-                None if position < last => return Err(TermsError::Unbounded(position)),
-                Some(_) if position == last => return Err(TermsError::LastBounded(position)),
-                Some(up_to) if up_to <= end => return Err(TermsError::OutOfOrder(position)),
+                None if position < last => problems.push(TermsError::Unbounded(position)),
+                Some(_) if position == last => problems.push(TermsError::LastBounded(position)),
+                Some(up_to) if up_to <= end => problems.push(TermsError::OutOfOrder(position)),
                 Some(up_to) => end = up_to,
                 None => {}
             }
         }
-        Ok(())
+        problems
+    }
+
+    fn check(&self) -> Result<(), TermsError> {
+        self.problems().first().map_or(Ok(()), |first| Err(*first))
     }
 }
 

@@ -87,7 +87,9 @@ pub fn price(terms: &MetricTerms, total: Quantity) -> ExactMinor {
 
 /// The lines that a price is made of.
 pub fn lines(terms: &MetricTerms, total: Quantity) -> Vec<PriceLine> {
-    let (Some(overage), Some(included)) = (&terms.overage, terms.included()) else { return Vec::new() };
+    let (Some(overage), Some(included)) = (&terms.overage, terms.included()) else {
+        return Vec::new();
+    };
     let above = total - included;
     if above <= Quantity::ZERO {
         return Vec::new();
@@ -98,7 +100,9 @@ pub fn lines(terms: &MetricTerms, total: Quantity) -> Vec<PriceLine> {
             let tier = overage.tiers.iter().find(|tier| tier.up_to.is_none_or(|up_to| above <= up_to));
             tier.map(|tier| line(overage, Quantity::ZERO, above, tier.unit_price)).into_iter().collect()
         }
-        Mode::Package => overage.tiers.first().map(|tier| package(overage, above, tier.unit_price)).into_iter().collect(),
+        Mode::Package => {
+            overage.tiers.first().map(|tier| package(overage, above, tier.unit_price)).into_iter().collect()
+        }
     }
 }
 
@@ -125,9 +129,10 @@ fn package(overage: &OverageTerms, above: Quantity, unit_price: Rate) -> PriceLi
     let packages = (rational(above.as_decimal()) / BigInt::from(overage.per.max(1))).ceil();
     let amount = packages.clone() * rational(unit_price.as_decimal());
     // A number of packages is at most the number of units, which is a decimal.
-    let units = packages.to_integer().to_i128().map_or(above, |count| {
-        Quantity::from_decimal(Decimal::try_from_i128_with_scale(count, 0).unwrap_or_default())
-    });
+    let units = packages
+        .to_integer()
+        .to_i128()
+        .map_or(above, |count| Quantity::from_decimal(Decimal::try_from_i128_with_scale(count, 0).unwrap_or_default()));
     PriceLine { from: Quantity::ZERO, to: above, units, unit_price, per: overage.per, amount: ExactMinor(amount) }
 }
 

@@ -141,7 +141,11 @@ fn number_digits(text: &str) -> Result<(String, i64), AmountError> {
         None => (number, ""),
     };
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if integer.is_empty() || !all_digits(integer) || !all_digits(fraction) || (integer.len() > 1 && integer.starts_with('0')) {
+    if integer.is_empty()
+        || !all_digits(integer)
+        || !all_digits(fraction)
+        || (integer.len() > 1 && integer.starts_with('0'))
+    {
         return Err(AmountError::NotANumber);
     }
     let joined = format!("{integer}{fraction}");

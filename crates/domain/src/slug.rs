@@ -10,10 +10,46 @@ pub const MAX_LENGTH: usize = 48;
 
 /// Words that would be mistaken for a part of the product or of the application around it.
 const RESERVED: &[&str] = &[
-    "about", "account", "admin", "api", "app", "assets", "auth", "billing", "blog", "dashboard", "docs", "help",
-    "healthz", "login", "logout", "me", "metrics", "new", "null", "openapi", "org", "organizations", "public",
-    "readyz", "root", "security", "settings", "signup", "static", "status", "support", "system", "teams", "tenantry",
-    "tenants", "undefined", "user", "users", "webhooks", "www",
+    "about",
+    "account",
+    "admin",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "billing",
+    "blog",
+    "dashboard",
+    "docs",
+    "help",
+    "healthz",
+    "login",
+    "logout",
+    "me",
+    "metrics",
+    "new",
+    "null",
+    "openapi",
+    "org",
+    "organizations",
+    "public",
+    "readyz",
+    "root",
+    "security",
+    "settings",
+    "signup",
+    "static",
+    "status",
+    "support",
+    "system",
+    "teams",
+    "tenantry",
+    "tenants",
+    "undefined",
+    "user",
+    "users",
+    "webhooks",
+    "www",
 ];
 
 /// Characters of a name that are looked at; more than fill a slug.
@@ -66,9 +102,9 @@ pub fn validate(slug: &str) -> Result<(), SlugError> {
     if !(MIN_LENGTH..=MAX_LENGTH).contains(&slug.len()) {
         return Err(SlugError::Length);
     }
-    let good = slug.split('-').all(|part| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
+    let good = slug
+        .split('-')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
     if !good {
         return Err(SlugError::Form);
     }

@@ -21,7 +21,9 @@ impl Binaries {
         let mut found: Vec<((u32, u32), PathBuf)> = Vec::new();
         let mut too_old = None;
         for dir in candidates() {
-            let Some((version, text)) = version_of(&dir) else { continue };
+            let Some((version, text)) = version_of(&dir) else {
+                continue;
+            };
             if supported(version) {
                 found.push((version, dir));
             } else {
@@ -51,13 +53,12 @@ fn candidates() -> Vec<PathBuf> {
         let real = |dir: PathBuf| dir.join("postgres").canonicalize().ok()?.parent().map(Path::to_path_buf);
         dirs.extend(std::env::split_paths(&path).filter_map(real));
     }
-    for (parent, below) in [
-        ("/usr/lib/postgresql", "bin"),
-        ("/usr", "bin"),
-        ("/opt/homebrew/opt", "bin"),
-        ("/usr/local/opt", "bin"),
-    ] {
-        let Ok(entries) = std::fs::read_dir(parent) else { continue };
+    for (parent, below) in
+        [("/usr/lib/postgresql", "bin"), ("/usr", "bin"), ("/opt/homebrew/opt", "bin"), ("/usr/local/opt", "bin")]
+    {
+        let Ok(entries) = std::fs::read_dir(parent) else {
+            continue;
+        };
         dirs.extend(entries.filter_map(Result::ok).map(|entry| entry.path().join(below)));
     }
     if let Some(cache) = std::env::var_os("HOME") {
@@ -98,8 +99,15 @@ mod tests {
     #[test]
     fn servers_with_known_holes_are_not_taken() {
         for (version, ok) in [
-            ((14, 99), false), ((15, 13), false), ((15, 14), true), ((16, 9), false), ((16, 10), true),
-            ((17, 5), false), ((17, 6), true), ((18, 0), true), ((19, 0), true),
+            ((14, 99), false),
+            ((15, 13), false),
+            ((15, 14), true),
+            ((16, 9), false),
+            ((16, 10), true),
+            ((17, 5), false),
+            ((17, 6), true),
+            ((18, 0), true),
+            ((19, 0), true),
         ] {
             assert_eq!(supported(version), ok, "{version:?}");
         }

@@ -92,7 +92,9 @@ impl Cluster {
 pub async fn attach(data_dir: &Path) -> Result<Option<Connection>, ClusterError> {
     let data_dir = data_dir.to_owned();
     blocking(move || {
-        let Some(layout) = Layout::find(&data_dir)? else { return Ok(None) };
+        let Some(layout) = Layout::find(&data_dir)? else {
+            return Ok(None);
+        };
         let programs = Programs { binaries: Binaries::find()?, user: ServerUser::choose()?, layout };
         if !programs.layout.pgdata().is_dir() || !programs.is_running() {
             return Ok(None);
@@ -166,9 +168,7 @@ impl Programs {
     }
 
     fn run(&self, program: &'static str, command: &mut Command) -> Result<(), ClusterError> {
-        let output = command
-            .output()
-            .map_err(|error| ClusterError::Program { program, reason: error.to_string() })?;
+        let output = command.output().map_err(|error| ClusterError::Program { program, reason: error.to_string() })?;
         if output.status.success() {
             return Ok(());
         }
@@ -196,7 +196,15 @@ impl Programs {
         self.user.own(&secret)?;
         let mut initdb = self.command("initdb");
         initdb.arg("--pgdata").arg(&fresh).arg("--pwfile").arg(&secret).args([
-            "--username", ADMIN, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--data-checksums",
+            "--username",
+            ADMIN,
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+            "--data-checksums",
         ]);
         let made = self.run("initdb", &mut initdb);
         fs::remove_file(&secret).map_err(|source| ClusterError::writing(&secret, source))?;
@@ -230,7 +238,9 @@ impl Programs {
             ("log_rotation_age", "1d".to_owned()),
         ];
         settings.extend(more.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        let mut text = String::from("# Written by tenantry at each start; put your own settings into postgresql.conf below the include.\n");
+        let mut text = String::from(
+            "# Written by tenantry at each start; put your own settings into postgresql.conf below the include.\n",
+        );
         for (name, value) in settings {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));

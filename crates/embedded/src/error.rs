@@ -43,7 +43,9 @@ pub enum ClusterError {
         path: PathBuf,
     },
     /// Root, and nobody to run the server as.
-    #[error("PostgreSQL does not run as root and this machine has neither a user `postgres` nor `nobody`: add one, or start tenantry as another user")]
+    #[error(
+        "PostgreSQL does not run as root and this machine has neither a user `postgres` nor `nobody`: add one, or start tenantry as another user"
+    )]
     NoUser,
     /// A program of the server failed.
     #[error("{program} failed: {reason}")]

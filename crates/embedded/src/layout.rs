@@ -45,11 +45,15 @@ impl Layout {
 
     /// The place of the cluster that the folder has already.
     pub(crate) fn find(data_dir: &Path) -> Result<Option<Self>, ClusterError> {
-        let Ok(data_dir) = data_dir.canonicalize() else { return Ok(None) };
+        let Ok(data_dir) = data_dir.canonicalize() else {
+            return Ok(None);
+        };
         let home = match fs::read_to_string(data_dir.join("cluster-location")) {
             Ok(text) => PathBuf::from(text.trim()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => data_dir.join("postgres"),
-            Err(source) => return Err(ClusterError::writing(&data_dir.join("cluster-location"), source)),
+            Err(source) => {
+                return Err(ClusterError::writing(&data_dir.join("cluster-location"), source));
+            }
         };
         Ok(home.is_dir().then_some(Self { data_dir, home }))
     }
@@ -66,7 +70,8 @@ impl Layout {
         }
         let home = Path::new(ELSEWHERE).join(name);
         let pointer = data_dir.join("cluster-location");
-        fs::write(&pointer, format!("{}\n", home.display())).map_err(|source| ClusterError::writing(&pointer, source))?;
+        fs::write(&pointer, format!("{}\n", home.display()))
+            .map_err(|source| ClusterError::writing(&pointer, source))?;
         Ok(Self { data_dir, home })
     }
 

@@ -14,7 +14,9 @@ fn hard() -> MetricTerms {
 }
 
 fn overage() -> MetricTerms {
-    terms(r#"{"allowance": {"included": "100"}, "overage": {"mode": "flat", "per": 1, "tiers": [{"unit_price": "2"}]}}"#)
+    terms(
+        r#"{"allowance": {"included": "100"}, "overage": {"mode": "flat", "per": 1, "tiers": [{"unit_price": "2"}]}}"#,
+    )
 }
 
 fn unlimited() -> MetricTerms {
@@ -26,7 +28,12 @@ fn facts(terms: Option<&MetricTerms>, total: &str) -> (Option<String>, String, b
     let standing = Standing::under(terms, quantity(total));
     let ten = quantity("10");
     let shown = |quantity: Quantity| quantity.to_string();
-    (standing.remaining().map(shown), shown(standing.overage()), standing.admits(ten), shown(standing.would_overage(ten)))
+    (
+        standing.remaining().map(shown),
+        shown(standing.overage()),
+        standing.admits(ten),
+        shown(standing.would_overage(ten)),
+    )
 }
 
 fn expect(remaining: Option<&str>, overage: &str, admits: bool, would: &str) -> (Option<String>, String, bool, String) {

@@ -28,7 +28,9 @@ fn currencies_are_three_lower_case_letters_that_money_exists_in() {
 #[test]
 fn rates_are_exact_decimals() {
     use RateError::{Negative, NotADecimal, TooFine, TooLarge};
-    for (text, shown) in [("2.5", "2.5"), ("0", "0"), ("2.50", "2.5"), ("0.000000000001", "0.000000000001"), ("-0", "0")] {
+    for (text, shown) in
+        [("2.5", "2.5"), ("0", "0"), ("2.50", "2.5"), ("0.000000000001", "0.000000000001"), ("-0", "0")]
+    {
         assert_eq!(text.parse::<Rate>().unwrap().to_string(), shown);
     }
     for (text, why) in [

@@ -20,7 +20,8 @@ fn days_in(year: i64, month: i64) -> i64 {
 /// Seconds since 1970, by counting days of whole years and months.
 fn seconds(year: i64, month: i64, day: i64, second: i64) -> i64 {
     let year_days = |year: i64| (1..=12).map(|month| days_in(year, month)).sum::<i64>();
-    let years: i64 = if year >= 1970 { (1970..year).map(year_days).sum() } else { -(year..1970).map(year_days).sum::<i64>() };
+    let years: i64 =
+        if year >= 1970 { (1970..year).map(year_days).sum() } else { -(year..1970).map(year_days).sum::<i64>() };
     let months: i64 = (1..month).map(|month| days_in(year, month)).sum();
     (years + months + day - 1) * 86_400 + second
 }
@@ -68,10 +69,25 @@ fn an_anchor_on_the_31st_falls_on_the_last_day_of_shorter_months_and_comes_back(
         start = period.end;
     }
     let days: Vec<&str> = starts.iter().map(|start| &start[..10]).collect();
-    assert_eq!(days, [
-        "2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31", "2024-06-30", "2024-07-31",
-        "2024-08-31", "2024-09-30", "2024-10-31", "2024-11-30", "2024-12-31", "2025-01-31", "2025-02-28",
-    ]);
+    assert_eq!(
+        days,
+        [
+            "2024-01-31",
+            "2024-02-29",
+            "2024-03-31",
+            "2024-04-30",
+            "2024-05-31",
+            "2024-06-30",
+            "2024-07-31",
+            "2024-08-31",
+            "2024-09-30",
+            "2024-10-31",
+            "2024-11-30",
+            "2024-12-31",
+            "2025-01-31",
+            "2025-02-28",
+        ]
+    );
     assert!(starts.iter().all(|start| start.ends_with("T10:30:00.123456Z")));
 }
 
@@ -97,9 +113,16 @@ fn a_period_is_half_open() {
 
 #[test]
 fn all_months_of_a_century_tile_for_the_anchors_28_to_31() {
-    for (year, month, day) in
-        [(2000, 1, 28), (2000, 1, 29), (2000, 1, 30), (2000, 1, 31), (2000, 2, 29), (2024, 2, 29), (2099, 12, 31), (2050, 6, 30)]
-    {
+    for (year, month, day) in [
+        (2000, 1, 28),
+        (2000, 1, 29),
+        (2000, 1, 30),
+        (2000, 1, 31),
+        (2000, 2, 29),
+        (2024, 2, 29),
+        (2099, 12, 31),
+        (2050, 6, 30),
+    ] {
         for second in [0, 43_200, 86_399] {
             let anchor = Anchor { year, month, day, second };
             let mut expected = anchor.start_in(2000, 1);

@@ -126,7 +126,8 @@ fn a_gap_is_filled_up_to_the_next_known_period() {
         let day = |day: &str| at(&format!("{day}T00:00:00Z"));
         KnownPeriod { period: Period { start: day(start), end: day(end) }, anchor: day(anchor), historic: false }
     };
-    let (before, after) = (known("2024-01-10", "2024-02-10", "2024-01-10"), known("2024-03-25", "2024-04-25", "2024-03-25"));
+    let (before, after) =
+        (known("2024-01-10", "2024-02-10", "2024-01-10"), known("2024-03-25", "2024-04-25", "2024-03-25"));
     let fill = |day: &str| derive(at(&format!("{day}T00:00:00Z")), Some(&before), Some(&after), after.anchor);
     assert_eq!(bounds(fill("2024-02-10").period), span("2024-02-10", "2024-03-10"));
     assert_eq!(bounds(fill("2024-03-24").period), span("2024-03-10", "2024-03-25"));

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenantry_domain::plan::{Allowance, Catalog, CatalogError, MetricName, MetricTerms, Mode, OverageTerms, Plan, PlanId, Tier};
+use tenantry_domain::plan::{
+    Allowance, Catalog, CatalogError, MetricName, MetricTerms, Mode, OverageTerms, Plan, PlanId, Tier,
+};
 
 use crate::quantity;
 

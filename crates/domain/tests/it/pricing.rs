@@ -28,14 +28,24 @@ fn tenths(value: i64) -> Quantity {
 impl Model {
     fn terms(&self) -> MetricTerms {
         let last = self.tiers.len() - 1;
-        let tiers: Vec<_> = self.tiers.iter().enumerate().map(|(position, (end, rate))| {
-            let unit_price = format!("{}.{:06}", rate / 1_000_000, rate % 1_000_000);
-            if position == last { json!({"unit_price": unit_price}) } else { json!({"up_to": tenths(*end), "unit_price": unit_price}) }
-        }).collect();
+        let tiers: Vec<_> = self
+            .tiers
+            .iter()
+            .enumerate()
+            .map(|(position, (end, rate))| {
+                let unit_price = format!("{}.{:06}", rate / 1_000_000, rate % 1_000_000);
+                if position == last {
+                    json!({"unit_price": unit_price})
+                } else {
+                    json!({"up_to": tenths(*end), "unit_price": unit_price})
+                }
+            })
+            .collect();
         serde_json::from_value(json!({
             "allowance": {"included": tenths(self.included)},
             "overage": {"mode": self.mode, "per": self.per, "tiers": tiers},
-        })).unwrap()
+        }))
+        .unwrap()
     }
 
     fn rate_of_tenth(&self, tenth: i64) -> i64 {
@@ -234,12 +244,21 @@ fn a_correction_below_what_was_charged_makes_less_but_never_less_than_nothing() 
 #[test]
 fn the_example_of_the_documentation() {
     let overage = json!({"mode": "graduated", "per": 1000, "tiers": [{"up_to": "5000000", "unit_price": "0.2"}, {"unit_price": "0.15"}]});
-    let terms: MetricTerms = serde_json::from_value(json!({"allowance": {"included": "1000000"}, "overage": overage})).unwrap();
+    let terms: MetricTerms =
+        serde_json::from_value(json!({"allowance": {"included": "1000000"}, "overage": overage})).unwrap();
     let total = quantity("8000000");
     assert_eq!(price(&terms, total).round_half_even(), Ok(1300));
     let shown: Vec<String> = lines(&terms, total)
         .iter()
-        .map(|line| format!("{}..{}: {} at {} per {} = {}", line.from, line.to, line.units, line.unit_price, line.per, line.amount))
+        .map(|line| {
+            format!(
+                "{}..{}: {} at {} per {} = {}",
+                line.from, line.to, line.units, line.unit_price, line.per, line.amount
+            )
+        })
         .collect();
-    assert_eq!(shown, ["0..5000000: 5000000 at 0.2 per 1000 = 1000", "5000000..7000000: 2000000 at 0.15 per 1000 = 300"]);
+    assert_eq!(
+        shown,
+        ["0..5000000: 5000000 at 0.2 per 1000 = 1000", "5000000..7000000: 2000000 at 0.15 per 1000 = 300"]
+    );
 }

@@ -1,3 +1,4 @@
 //! Plans and what they cost.
 
+pub mod catalog_file;
 pub mod catalog_store;

@@ -95,9 +95,19 @@ pub async fn insert(tx: &Tx, _held: &LockedTenant, row: &AuditRow) -> Result<(),
     tx.exactly_one(
         &INSERT,
         &[
-            &row.tenant_id, &row.sequence, &row.id, &row.kind, &row.actor, &row.actor_id, &row.subject_id,
-            &row.created_at, &row.payload, &row.payload_salt.as_slice(), &row.payload_hash.as_slice(),
-            &row.previous_hash.as_slice(), &row.hash.as_slice(),
+            &row.tenant_id,
+            &row.sequence,
+            &row.id,
+            &row.kind,
+            &row.actor,
+            &row.actor_id,
+            &row.subject_id,
+            &row.created_at,
+            &row.payload,
+            &row.payload_salt.as_slice(),
+            &row.payload_hash.as_slice(),
+            &row.previous_hash.as_slice(),
+            &row.hash.as_slice(),
         ],
     )
     .await

@@ -60,10 +60,7 @@ impl StoreError {
 
     /// Whether the same transaction may be run again: a deadlock or a serialization failure undid it whole.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.state(),
-            Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE)
-        )
+        matches!(self.state(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE))
     }
 
     /// Whether the database was out of reach, rather than in disagreement.

@@ -40,7 +40,9 @@ pub async fn try_lock(tx: &Tx, scope: i64) -> Result<bool, StoreError> {
 
 /// The answer kept for a scope, expired or not.
 pub async fn find(tx: &Tx, scope_hash: &[u8; 32]) -> Result<Option<KeptRow>, StoreError> {
-    let Some(row) = tx.opt(&FIND, &[&scope_hash.as_slice()]).await? else { return Ok(None) };
+    let Some(row) = tx.opt(&FIND, &[&scope_hash.as_slice()]).await? else {
+        return Ok(None);
+    };
     Ok(Some(KeptRow {
         request_hash: bytes(&row, 0, "request_hash of an idempotency key")?,
         status: row.col(1)?,
@@ -63,10 +65,7 @@ pub async fn delete_expired(tx: &Tx, now: Timestamp, limit: i64) -> Result<u64, 
 pub async fn insert(tx: &Tx, scope_hash: &[u8; 32], kept: &KeptRow, now: Timestamp) -> Result<(), StoreError> {
     tx.exactly_one(
         &INSERT,
-        &[
-            &scope_hash.as_slice(), &kept.request_hash.as_slice(), &kept.status, &kept.response, &now,
-            &kept.expires_at,
-        ],
+        &[&scope_hash.as_slice(), &kept.request_hash.as_slice(), &kept.status, &kept.response, &now, &kept.expires_at],
     )
     .await
 }

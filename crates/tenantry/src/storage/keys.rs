@@ -133,7 +133,9 @@ fn listed(row: &Row) -> Result<KeyRow, StoreError> {
 /// The key with this id, of whatever tenant. Id, tenant, hash, scopes and expiry never change; whether it is
 /// revoked is to be read again on every request.
 pub async fn find(tx: &Tx, id: Uuid) -> Result<Option<PresentedKey>, StoreError> {
-    let Some(row) = tx.opt(&FIND, &[&id]).await? else { return Ok(None) };
+    let Some(row) = tx.opt(&FIND, &[&id]).await? else {
+        return Ok(None);
+    };
     Ok(Some(PresentedKey {
         id: row.col(0)?,
         tenant_id: row.col(1)?,
@@ -172,8 +174,15 @@ pub async fn insert(
         .one(
             &INSERT,
             &[
-                &key.id, &tenant, &key.name, &key.prefix, &key.secret_hash.as_slice(), &key.scopes, &key.created_by,
-                &key.expires_at, &now,
+                &key.id,
+                &tenant,
+                &key.name,
+                &key.prefix,
+                &key.secret_hash.as_slice(),
+                &key.scopes,
+                &key.created_by,
+                &key.expires_at,
+                &now,
             ],
         )
         .await?;

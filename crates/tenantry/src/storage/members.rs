@@ -108,12 +108,7 @@ pub async fn membership(tx: &Tx, tenant: Uuid, user: Uuid) -> Result<Option<Memb
 }
 
 /// A page of a user's tenants with what it is in each, oldest first.
-pub async fn memberships(
-    tx: &Tx,
-    user: Uuid,
-    after: Option<After>,
-    limit: i64,
-) -> Result<Vec<Membership>, StoreError> {
+pub async fn memberships(tx: &Tx, user: Uuid, after: Option<After>, limit: i64) -> Result<Vec<Membership>, StoreError> {
     let (time, id) = after.unzip();
     tx.rows(&MEMBERSHIPS, &[&user, &time, &id, &limit]).await?.iter().map(of_user).collect()
 }

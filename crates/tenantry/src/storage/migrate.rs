@@ -137,7 +137,11 @@ pub async fn check_version(client: &Client) -> Result<(), MigrateError> {
     let row = client.query_one("select current_setting('server_version_num')::int", &[]).await?;
     let number: i32 = row.get(0);
     let (major, minor) = (number / 10_000, number % 10_000);
-    if supported(major, minor) { Ok(()) } else { Err(MigrateError::VersionTooOld { found: format!("{major}.{minor}") }) }
+    if supported(major, minor) {
+        Ok(())
+    } else {
+        Err(MigrateError::VersionTooOld { found: format!("{major}.{minor}") })
+    }
 }
 
 fn supported(major: i32, minor: i32) -> bool {
@@ -162,10 +166,13 @@ async fn create_roles(client: &Client, passwords: &LoginPasswords<'_>) -> Result
     for (role, password) in [(USER_ROLE, passwords.user), (SERVICE_ROLE, passwords.service)] {
         // The server gets a verifier, so that the password itself is in no statement log.
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
-        retry_concurrent(client, &format!(
-            "alter role {role} login noinherit password '{verifier}'; \
+        retry_concurrent(
+            client,
+            &format!(
+                "alter role {role} login noinherit password '{verifier}'; \
              alter role {role} set jit = off; alter role {role} set timezone = 'UTC'"
-        ))
+            ),
+        )
         .await?;
     }
     let with_set = if major_version(client).await? >= 16 { " with set true, inherit false" } else { "" };
@@ -257,7 +264,10 @@ pub async fn check_serving_role(login: &Config, expected: &'static str) -> Resul
         (row.get(5), format!("{name} owns tables: `reassign owned by {name} to {OWNER_ROLE}`")),
         (row.get(6), "a table of the schema tenantry has no forced row security: run `tenantry migrate`".to_owned()),
         (!row.get::<_, bool>(7), "the database has no schema tenantry: run `tenantry migrate`".to_owned()),
-        (row.get(8), format!("{name} may create objects in the schema public: `revoke create on schema public from public`")),
+        (
+            row.get(8),
+            format!("{name} may create objects in the schema public: `revoke create on schema public from public`"),
+        ),
         (row.get(9), format!("{name} may make temporary tables: `revoke temporary on database ... from public`")),
     ];
     match faults.into_iter().find(|(is_fault, _)| *is_fault) {
@@ -273,8 +283,15 @@ mod tests {
     #[test]
     fn old_minors_and_majors_are_refused() {
         for (major, minor, ok) in [
-            (14, 99, false), (15, 13, false), (15, 14, true), (16, 9, false), (16, 10, true),
-            (17, 5, false), (17, 6, true), (18, 0, true), (19, 0, true),
+            (14, 99, false),
+            (15, 13, false),
+            (15, 14, true),
+            (16, 9, false),
+            (16, 10, true),
+            (17, 5, false),
+            (17, 6, true),
+            (18, 0, true),
+            (19, 0, true),
         ] {
             assert_eq!(supported(major, minor), ok, "{major}.{minor}");
         }

@@ -99,11 +99,7 @@ impl Database {
     pub fn record_metrics(&self) {
         for (login, pool) in [("user", &self.user), ("service", &self.service)] {
             let status = pool.status();
-            for (state, count) in [
-                ("open", status.size),
-                ("idle", status.available),
-                ("waiting", status.waiting),
-            ] {
+            for (state, count) in [("open", status.size), ("idle", status.available), ("waiting", status.waiting)] {
                 #[expect(clippy::cast_precision_loss, reason = "a pool holds tens of connections")]
                 metrics::gauge!("tenantry_pool_connections", "login" => login, "state" => state).set(count as f64);
             }

@@ -89,8 +89,19 @@ pub async fn insert(tx: &Tx, event: &NewSecurityEvent<'_>, now: Timestamp) -> Re
     tx.exactly_one(
         &INSERT,
         &[
-            &event.id, &event.attempted, &event.home, &event.kind, &event.severity, &event.user_id, &event.key_id,
-            &event.needed_permission, &event.role, &event.request_id, &event.address, &event.details, &now,
+            &event.id,
+            &event.attempted,
+            &event.home,
+            &event.kind,
+            &event.severity,
+            &event.user_id,
+            &event.key_id,
+            &event.needed_permission,
+            &event.role,
+            &event.request_id,
+            &event.address,
+            &event.details,
+            &now,
         ],
     )
     .await

@@ -104,16 +104,16 @@ pub async fn default_plan(tx: &Tx) -> Result<Option<(String, i32)>, StoreError> 
 pub async fn insert(tx: &Tx, tenant: &LockedTenant, new: &NewSubscription<'_>) -> Result<(), StoreError> {
     tx.exactly_one(
         &INSERT,
-        &[
-            &tenant.id(), &new.id, &new.plan_id, &new.plan_version, &new.anchor, &new.period_start, &new.period_end,
-        ],
+        &[&tenant.id(), &new.id, &new.plan_id, &new.plan_version, &new.anchor, &new.period_start, &new.period_end],
     )
     .await
 }
 
 /// The current subscription of a tenant that the transaction may see.
 pub async fn current(tx: &Tx, tenant: Uuid) -> Result<Option<CurrentSubscription>, StoreError> {
-    let Some(row) = tx.opt(&CURRENT, &[&tenant]).await? else { return Ok(None) };
+    let Some(row) = tx.opt(&CURRENT, &[&tenant]).await? else {
+        return Ok(None);
+    };
     Ok(Some(CurrentSubscription {
         id: row.col(0)?,
         plan_id: row.col(1)?,

@@ -82,20 +82,13 @@ impl Tx {
         Self::open(client, name, &begin_for(tenants, "")).await
     }
 
-    pub(super) async fn service_read(
-        client: Object,
-        name: &'static str,
-        tenants: &[Uuid],
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn service_read(client: Object, name: &'static str, tenants: &[Uuid]) -> Result<Self, StoreError> {
         Self::open(client, name, &begin_for(tenants, "isolation level repeatable read read only")).await
     }
 
     async fn open(client: Object, name: &'static str, begin: &str) -> Result<Self, StoreError> {
         let tx = Self { name, client: Some(client), opened: Instant::now() };
-        tx.client()?
-            .batch_execute(begin)
-            .await
-            .map_err(|source| StoreError::Statement { query: "begin", source })?;
+        tx.client()?.batch_execute(begin).await.map_err(|source| StoreError::Statement { query: "begin", source })?;
         Ok(tx)
     }
 
@@ -156,11 +149,8 @@ impl Tx {
     }
 
     async fn finish(mut self, how: &'static str) -> Result<(), StoreError> {
-        let outcome = self
-            .client()?
-            .batch_execute(how)
-            .await
-            .map_err(|source| StoreError::Statement { query: how, source });
+        let outcome =
+            self.client()?.batch_execute(how).await.map_err(|source| StoreError::Statement { query: how, source });
         metrics::histogram!("tenantry_transaction_seconds", "name" => self.name, "outcome" => how)
             .record(self.opened.elapsed());
         if outcome.is_ok() {

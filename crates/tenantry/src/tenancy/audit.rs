@@ -34,13 +34,7 @@ pub struct Deed {
 }
 
 /// Appends a deed to the chain of a locked tenant.
-pub async fn append(
-    tx: &Tx,
-    tenant: &LockedTenant,
-    env: &Env,
-    now: Timestamp,
-    deed: Deed,
-) -> Result<(), StoreError> {
+pub async fn append(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp, deed: Deed) -> Result<(), StoreError> {
     let (last, previous_hash) = rows::last(tx, tenant).await?.unwrap_or((0, [0; 32]));
     let salt = env.ids.bytes::<16>();
     let mut row = AuditRow {

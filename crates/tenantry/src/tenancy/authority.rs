@@ -23,12 +23,7 @@ pub(super) struct Authority {
 impl Authority {
     /// Looks an actor up. A user who is no member, and a key that is of another tenant or does not work any
     /// more, find nothing.
-    pub(super) async fn of(
-        tx: &Tx,
-        tenant: &LockedTenant,
-        actor: Actor,
-        now: Timestamp,
-    ) -> Result<Self, TenancyError> {
+    pub(super) async fn of(tx: &Tx, tenant: &LockedTenant, actor: Actor, now: Timestamp) -> Result<Self, TenancyError> {
         match actor {
             Actor::User(user) => {
                 let member = members::get(tx, tenant.id(), user).await?.ok_or(TenancyError::NotFound)?;
@@ -47,11 +42,7 @@ impl Authority {
                 let is_owner = permissions == PermissionSet::ALL;
                 Ok(Self { role: None, permissions, is_owner })
             }
-            Actor::System => Ok(Self {
-                role: None,
-                permissions: PermissionSet::ALL,
-                is_owner: true,
-            }),
+            Actor::System => Ok(Self { role: None, permissions: PermissionSet::ALL, is_owner: true }),
         }
     }
 
@@ -109,6 +100,7 @@ pub fn overrides(stored: &serde_json::Value) -> Result<Overrides, StoreError> {
 
 /// Stored scopes of a key.
 pub fn scopes(stored: &[String]) -> Result<PermissionSet, StoreError> {
-    let parse = |scope: &String| scope.parse::<Permission>().map_err(|error| StoreError::corrupt("scope of a key", error));
+    let parse =
+        |scope: &String| scope.parse::<Permission>().map_err(|error| StoreError::corrupt("scope of a key", error));
     stored.iter().map(parse).collect()
 }

@@ -52,9 +52,7 @@ impl IdempotentRequest {
         Ok(Self {
             scope_hash: length_prefixed(
                 b"tenantry.idempotency_scope.v1",
-                &[
-                    scope.caller.as_bytes(), tenant, scope.method.as_bytes(), scope.route.as_bytes(), key.as_bytes(),
-                ],
+                &[scope.caller.as_bytes(), tenant, scope.method.as_bytes(), scope.route.as_bytes(), key.as_bytes()],
             ),
             request_hash: length_prefixed(b"tenantry.idempotency_request.v1", &[target.as_bytes(), body]),
         })
@@ -157,7 +155,9 @@ pub async fn claim<'a, T>(
     now: Timestamp,
 ) -> Result<Claim<'a, T>, TenancyError> {
     let go = Claim::Go(Ticket { idempotent, now });
-    let Some(request) = idempotent.map(|idempotent| idempotent.request) else { return Ok(go) };
+    let Some(request) = idempotent.map(|idempotent| idempotent.request) else {
+        return Ok(go);
+    };
     if !rows::try_lock(tx, request.lock_key()).await? {
         return Err(KeyRefusal::InFlight.into());
     }

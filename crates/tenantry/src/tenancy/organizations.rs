@@ -179,7 +179,9 @@ pub async fn delete(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Res
 
 /// A plan that costs something is canceled first, so that nobody goes on paying for what is gone.
 async fn refuse_paid(tx: &Tx, tenant: &LockedTenant) -> Result<(), TenancyError> {
-    let Some(current) = subscriptions::current(tx, tenant.id()).await? else { return Ok(()) };
+    let Some(current) = subscriptions::current(tx, tenant.id()).await? else {
+        return Ok(());
+    };
     let plan: Plan = serde_json::from_value(current.definition)
         .map_err(|error| StoreError::corrupt("definition of a plan version", error))?;
     if plan.prices.is_some() { Err(TenancyError::ActiveSubscription(current.plan_id)) } else { Ok(()) }

@@ -76,7 +76,9 @@ pub async fn record(db: &Database, env: &Env, refusal: &Refusal<'_>) -> Result<(
         request_id,
         "refused"
     );
-    let Some(home) = refusal.actor.home() else { return Ok(()) };
+    let Some(home) = refusal.actor.home() else {
+        return Ok(());
+    };
     let now = env.clock.now();
     let details: BTreeMap<String, String> =
         refusal.details.iter().take(MAX_DETAILS).map(|(name, text)| (clean(name), clean(text))).collect();

@@ -16,12 +16,7 @@ pub const CLOSES_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
 /// Puts a new tenant on the default plan from now on: subscription, first usage period with its segment, and
 /// the job that closes the period.
-pub(super) async fn begin_free(
-    tx: &Tx,
-    tenant: &LockedTenant,
-    env: &Env,
-    now: Timestamp,
-) -> Result<(), TenancyError> {
+pub(super) async fn begin_free(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), TenancyError> {
     let (plan_id, plan_version) = subscriptions::default_plan(tx).await?.ok_or(TenancyError::NoCatalog)?;
     let period = period_containing(now, now);
     let subscription = NewSubscription {

@@ -48,14 +48,8 @@ pub async fn ensure(
             return Ok(false);
         }
         let settings = json!({});
-        let new = NewTenant {
-            id: user,
-            kind: "user",
-            name: PERSONAL_NAME,
-            slug: "",
-            owner_id: user,
-            settings: &settings,
-        };
+        let new =
+            NewTenant { id: user, kind: "user", name: PERSONAL_NAME, slug: "", owner_id: user, settings: &settings };
         let tenant = slugs::insert(tx, env, &new, Wanted::Random("user"), now).await?;
         members::insert(tx, &tenant, (user, Role::Owner.as_str(), &json!({})), now).await?;
         subscription::begin_free(tx, &tenant, env, now).await?;

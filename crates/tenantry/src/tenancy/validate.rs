@@ -22,9 +22,8 @@ pub(super) fn name(field: &'static str, text: &str, longest: usize) -> Result<St
 
 /// An e-mail address, as far as one can tell without writing to it.
 pub(super) fn email(field: &'static str, text: &str) -> Result<String, TenancyError> {
-    let well_formed = text.split_once('@').is_some_and(|(local, host)| {
-        !local.is_empty() && !host.is_empty() && !host.contains('@')
-    });
+    let well_formed =
+        text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'));
     let length = text.chars().count();
     if !well_formed || length > 320 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(TenancyError::invalid(field, "must be an e-mail address of at most 320 characters"));

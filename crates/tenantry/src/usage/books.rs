@@ -32,7 +32,9 @@ pub async fn prove(db: &Database, only: Option<Uuid>) -> Result<Proof, StoreErro
             Some(tenant) => vec![tenant],
             None => page(db, after).await?,
         };
-        let Some(last) = tenants.last().copied() else { return Ok(proof) };
+        let Some(last) = tenants.last().copied() else {
+            return Ok(proof);
+        };
         // One snapshot for all books of a tenant: usage that goes on meanwhile is no difference.
         let tx = db.read_as_service("prove_books", &tenants).await?;
         proof.differences.extend(rows::differences(&tx, &tenants).await?);
@@ -74,7 +76,11 @@ async fn charges_are_prices(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Differenc
                 book: "charges",
                 detail: format!(
                     "{} in the period from {}: charged {}, the price of {} is {} (minor units of {})",
-                    counter.metric, counter.period_start, charged.amount_minor, counter.total, due.amount_minor,
+                    counter.metric,
+                    counter.period_start,
+                    charged.amount_minor,
+                    counter.total,
+                    due.amount_minor,
                     due.currency
                 ),
             });

@@ -46,7 +46,12 @@ pub fn accrue(
         reached = if position + 1 == segments.len() {
             total
         } else {
-            start + ended.iter().filter(|(sequence, _)| *sequence == segment.sequence).map(|(_, sum)| *sum).sum::<Decimal>()
+            start
+                + ended
+                    .iter()
+                    .filter(|(sequence, _)| *sequence == segment.sequence)
+                    .map(|(_, sum)| *sum)
+                    .sum::<Decimal>()
         };
         let plan = plans.get(&segment.plan_id, segment.plan_version)?;
         currency = plan.currency().map(|code| code.to_string()).or(currency);

@@ -31,7 +31,9 @@ pub async fn close_period(db: &Database, env: &Env, tenant: Uuid, start: Timesta
 async fn close_in(tx: &Tx, env: &Env, tenant: Uuid, start: Timestamp) -> Result<Closed, StoreError> {
     let now = env.clock.now();
     let subscription = open::lock_subscriptions(tx, &[tenant]).await?.pop();
-    let Some(period) = rows::lock_period(tx, tenant, start).await? else { return Ok(Closed::Before) };
+    let Some(period) = rows::lock_period(tx, tenant, start).await? else {
+        return Ok(Closed::Before);
+    };
     if period.closed || period.historic {
         return Ok(Closed::Before);
     }

@@ -168,11 +168,12 @@ fn row(
 ) -> Result<Row, ImportError> {
     let wrong = |column: &str, reason: String| ImportError::Value { line, column: column.to_owned(), reason };
     let mut cell = names(mapping).zip(cells);
-    let mut next = || cell.next().map_or((mapping.timestamp.as_str(), None), |(name, cell)| (name.as_str(), cell.as_deref()));
+    let mut next =
+        || cell.next().map_or((mapping.timestamp.as_str(), None), |(name, cell)| (name.as_str(), cell.as_deref()));
     let (column, text) = next();
-    let timestamp = text
-        .and_then(parse_timestamp)
-        .ok_or_else(|| wrong(column, format!("{:?} is no timestamp; give RFC 3339 or UTC date and time", text.unwrap_or(""))))?;
+    let timestamp = text.and_then(parse_timestamp).ok_or_else(|| {
+        wrong(column, format!("{:?} is no timestamp; give RFC 3339 or UTC date and time", text.unwrap_or("")))
+    })?;
     let mut amounts = Vec::with_capacity(mapping.metrics.len());
     for (metric, _) in &mapping.metrics {
         let (column, text) = next();
@@ -282,7 +283,9 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.events.len()).collect::<Vec<_>>(), [2, 1]);
         let first = &rows[0].events[0];
         assert_eq!(first.timestamp, Some("2023-11-16T18:17:03.97996Z".parse().unwrap()));
-        assert!(matches!(&first.content, Content::Usage { metric, amount } if metric == "in" && amount.to_string() == "4808"));
+        assert!(
+            matches!(&first.content, Content::Usage { metric, amount } if metric == "in" && amount.to_string() == "4808")
+        );
     }
 
     #[test]

@@ -113,11 +113,8 @@ impl<'a> Opening<'a> {
                 continue;
             }
             let segment = self.segment_of(&period).await?;
-            self.plans
-                .fetch(self.tx, [(segment.limits_plan_id.clone(), segment.limits_plan_version)])
-                .await?;
-            let terms =
-                self.plans.terms(&segment.limits_plan_id, segment.limits_plan_version, &counter.metric)?;
+            self.plans.fetch(self.tx, [(segment.limits_plan_id.clone(), segment.limits_plan_version)]).await?;
+            let terms = self.plans.terms(&segment.limits_plan_id, segment.limits_plan_version, &counter.metric)?;
             self.new_counters.push(NewCounter {
                 tenant_id: counter.tenant_id,
                 metric: counter.metric.clone(),

@@ -199,7 +199,9 @@ async fn move_counters(
 ) -> Result<(), StoreError> {
     let tenant = period.tenant_id;
     let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
-    let Some(old_start) = counters.first().map(|counter| counter.period_start) else { return Ok(()) };
+    let Some(old_start) = counters.first().map(|counter| counter.period_start) else {
+        return Ok(());
+    };
     for (metric, amount, count) in segments::used_since(tx, tenant, &metrics, old_start, period.start).await? {
         let found = plans.terms(&terms.limits.0, terms.limits.1, &metric)?;
         let counter = NewCounter {
@@ -213,13 +215,7 @@ async fn move_counters(
             hard_limit: found.hard_limit,
         };
         open::insert_counters(tx, std::slice::from_ref(&counter)).await?;
-        segments::move_events(
-            tx,
-            (tenant, &metric, old_start),
-            (period.start, period.end),
-            (amount, count),
-        )
-        .await?;
+        segments::move_events(tx, (tenant, &metric, old_start), (period.start, period.end), (amount, count)).await?;
     }
     Ok(())
 }

@@ -27,11 +27,7 @@ pub struct Terms {
 
 impl PlanBook {
     /// Reads the versions that are not in the book yet.
-    pub async fn fetch(
-        &mut self,
-        tx: &Tx,
-        wanted: impl IntoIterator<Item = (String, i32)>,
-    ) -> Result<(), StoreError> {
+    pub async fn fetch(&mut self, tx: &Tx, wanted: impl IntoIterator<Item = (String, i32)>) -> Result<(), StoreError> {
         let missing: BTreeSet<(String, i32)> =
             wanted.into_iter().filter(|version| !self.versions.contains_key(version)).collect();
         if missing.is_empty() {

@@ -143,7 +143,9 @@ pub async fn total(
 
 /// The current period of a tenant; none where the caller sees no such tenant.
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
-    let Some(subscription) = subscriptions::current(tx, tenant).await? else { return Ok(None) };
+    let Some(subscription) = subscriptions::current(tx, tenant).await? else {
+        return Ok(None);
+    };
     let period = rows::period_at(tx, tenant, now).await?;
     let (start, end) = if let Some(period) = &period {
         (period.start, period.end)
@@ -202,22 +204,15 @@ async fn limits(
     let mut limits = BTreeMap::new();
     for name in names {
         let counter = counters.iter().find(|counter| counter.metric == name);
-        let own: Vec<(i32, Decimal)> =
-            ended.iter().filter(|row| row.0 == name).map(|row| (row.1, row.2)).collect();
+        let own: Vec<(i32, Decimal)> = ended.iter().filter(|row| row.0 == name).map(|row| (row.1, row.2)).collect();
         let total = counter.map_or(Decimal::ZERO, |counter| counter.total);
         let accrued = charges::accrue(total, &name, &segments, &own, &plans)?;
         let terms = plans.terms(&in_force.0, in_force.1, &name)?;
-        let allow_overages =
-            plans.metric(&in_force.0, in_force.1, &name)?.is_some_and(|terms| terms.overage.is_some());
+        let allow_overages = plans.metric(&in_force.0, in_force.1, &name)?.is_some_and(|terms| terms.overage.is_some());
         let standing = standing(counter, total, &terms);
         limits.insert(
             name,
-            MetricLimit {
-                standing,
-                allow_overages,
-                accrued_minor: accrued.amount_minor,
-                currency: accrued.currency,
-            },
+            MetricLimit { standing, allow_overages, accrued_minor: accrued.amount_minor, currency: accrued.currency },
         );
     }
     Ok(limits)
@@ -225,8 +220,8 @@ async fn limits(
 
 /// The counter's own terms where there is one: they are what events are judged by.
 fn standing(counter: Option<&CounterRow>, total: Decimal, terms: &super::plans::Terms) -> Standing {
-    let (included, limit) = counter
-        .map_or((terms.included, terms.hard_limit), |counter| (counter.included, counter.hard_limit));
+    let (included, limit) =
+        counter.map_or((terms.included, terms.hard_limit), |counter| (counter.included, counter.hard_limit));
     Standing {
         total: Quantity::from_decimal(total),
         included: included.map(Quantity::from_decimal),

@@ -195,9 +195,5 @@ pub async fn closed_counters(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<CounterRow
 
 /// Ids of tenants, deleted ones too, in order after `after`.
 pub async fn all_tenants(tx: &Tx, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>, StoreError> {
-    tx.rows(&ALL_TENANTS, &[&after, &limit])
-        .await?
-        .iter()
-        .map(|row| row.try_get(0).map_err(column))
-        .collect()
+    tx.rows(&ALL_TENANTS, &[&after, &limit]).await?.iter().map(|row| row.try_get(0).map_err(column)).collect()
 }

@@ -107,8 +107,16 @@ pub async fn insert(tx: &Tx, charge: &NewCharge, now: Timestamp) -> Result<(), S
     tx.exactly_one(
         &INSERT_CHARGE,
         &[
-            &charge.tenant_id, &charge.metric, &charge.period_start, &charge.sequence, &charge.id, &charge.overage,
-            &charge.amount_minor, &charge.currency, &charge.inputs, &now,
+            &charge.tenant_id,
+            &charge.metric,
+            &charge.period_start,
+            &charge.sequence,
+            &charge.id,
+            &charge.overage,
+            &charge.amount_minor,
+            &charge.currency,
+            &charge.inputs,
+            &now,
         ],
     )
     .await

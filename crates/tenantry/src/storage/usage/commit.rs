@@ -195,9 +195,19 @@ pub async fn insert_events(tx: &Tx, events: &EventColumns, now: Timestamp) -> Re
         .execute(
             &INSERT_EVENTS,
             &[
-                &events.tenant_id, &events.id, &events.user_id, &events.metric, &events.amount, &events.occurred_at,
-                &events.period_start, &events.period_end, &events.kind, &events.key, &events.reverses,
-                &events.metadata, &now,
+                &events.tenant_id,
+                &events.id,
+                &events.user_id,
+                &events.metric,
+                &events.amount,
+                &events.occurred_at,
+                &events.period_start,
+                &events.period_end,
+                &events.kind,
+                &events.key,
+                &events.reverses,
+                &events.metadata,
+                &now,
             ],
         )
         .await?;
@@ -224,8 +234,13 @@ pub async fn add_guarded(tx: &Tx, counters: &CounterColumns) -> Result<Vec<Count
     tx.rows(
         &GUARDED_COUNTERS,
         &[
-            &counters.tenant_id, &counters.metric, &counters.period_start, &counters.period_end,
-            &counters.segment_sequence, &counters.amount, &counters.event_count,
+            &counters.tenant_id,
+            &counters.metric,
+            &counters.period_start,
+            &counters.period_end,
+            &counters.segment_sequence,
+            &counters.amount,
+            &counters.event_count,
         ],
     )
     .await?
@@ -248,8 +263,12 @@ pub async fn add_locked(tx: &Tx, counters: &CounterColumns) -> Result<(), StoreE
         .execute(
             &LOCKED_COUNTERS,
             &[
-                &counters.tenant_id, &counters.metric, &counters.period_start, &counters.amount,
-                &counters.event_count, &counters.refused_count,
+                &counters.tenant_id,
+                &counters.metric,
+                &counters.period_start,
+                &counters.amount,
+                &counters.event_count,
+                &counters.refused_count,
             ],
         )
         .await?;
@@ -275,8 +294,13 @@ pub async fn add_rollups(tx: &Tx, rollups: &RollupColumns) -> Result<(), StoreEr
     tx.execute(
         &ADD_ROLLUPS,
         &[
-            &rollups.tenant_id, &rollups.metric, &rollups.period_start, &rollups.hour, &rollups.user_id,
-            &rollups.amount, &rollups.event_count,
+            &rollups.tenant_id,
+            &rollups.metric,
+            &rollups.period_start,
+            &rollups.hour,
+            &rollups.user_id,
+            &rollups.amount,
+            &rollups.event_count,
         ],
     )
     .await?;

@@ -268,7 +268,12 @@ pub async fn insert_close_jobs(
 }
 
 /// Brings the closing of a period forward, when its end moved.
-pub async fn hasten_close_job(tx: &Tx, tenant: Uuid, period_start: Timestamp, run_at: Timestamp) -> Result<(), StoreError> {
+pub async fn hasten_close_job(
+    tx: &Tx,
+    tenant: Uuid,
+    period_start: Timestamp,
+    run_at: Timestamp,
+) -> Result<(), StoreError> {
     tx.execute(&HASTEN_CLOSE_JOB, &[&tenant, &period_start.to_string(), &run_at]).await?;
     Ok(())
 }

@@ -134,9 +134,5 @@ pub async fn plan_version(
     plan_id: &str,
     version: i32,
 ) -> Result<Option<super::open::PlanVersionRow>, StoreError> {
-    tx.opt(&PLAN_VERSION, &[&plan_id, &version])
-        .await?
-        .as_ref()
-        .map(super::open::PlanVersionRow::from_row)
-        .transpose()
+    tx.opt(&PLAN_VERSION, &[&plan_id, &version]).await?.as_ref().map(super::open::PlanVersionRow::from_row).transpose()
 }

@@ -130,8 +130,14 @@ pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), Stor
     tx.exactly_one(
         &SET_COUNTER_TERMS,
         &[
-            &counter.tenant_id, &counter.metric, &counter.period_start, &counter.segment_sequence,
-            &counter.segment_start, &counter.in_plan, &counter.included, &counter.hard_limit,
+            &counter.tenant_id,
+            &counter.metric,
+            &counter.period_start,
+            &counter.segment_sequence,
+            &counter.segment_start,
+            &counter.in_plan,
+            &counter.included,
+            &counter.hard_limit,
         ],
     )
     .await
@@ -142,20 +148,20 @@ pub async fn set_segment_plan(tx: &Tx, segment: &SegmentRow) -> Result<(), Store
     tx.exactly_one(
         &SET_SEGMENT_PLAN,
         &[
-            &segment.tenant_id, &segment.period_start, &segment.sequence, &segment.plan_id, &segment.plan_version,
-            &segment.limits_plan_id, &segment.limits_plan_version,
+            &segment.tenant_id,
+            &segment.period_start,
+            &segment.sequence,
+            &segment.plan_id,
+            &segment.plan_version,
+            &segment.limits_plan_id,
+            &segment.limits_plan_version,
         ],
     )
     .await
 }
 
 /// Ends a period at an instant inside it, with its counters.
-pub async fn truncate_period(
-    tx: &Tx,
-    tenant: Uuid,
-    period_start: Timestamp,
-    end: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn truncate_period(tx: &Tx, tenant: Uuid, period_start: Timestamp, end: Timestamp) -> Result<(), StoreError> {
     tx.exactly_one(&TRUNCATE_PERIOD, &[&tenant, &period_start, &end]).await?;
     tx.execute(&TRUNCATE_COUNTERS, &[&tenant, &period_start, &end]).await?;
     Ok(())
@@ -220,9 +226,7 @@ pub struct SubscriptionPlan<'a> {
 pub async fn set_subscription_plan(tx: &Tx, plan: &SubscriptionPlan<'_>, now: Timestamp) -> Result<(), StoreError> {
     tx.exactly_one(
         &SET_SUBSCRIPTION_PLAN,
-        &[
-            &plan.tenant_id, &plan.id, &plan.plan_id, &plan.plan_version, &plan.billing_interval, &plan.status, &now,
-        ],
+        &[&plan.tenant_id, &plan.id, &plan.plan_id, &plan.plan_version, &plan.billing_interval, &plan.status, &now],
     )
     .await
 }

@@ -188,11 +188,7 @@ impl Recorder {
             .ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
     }
 
-    fn prepare_all(
-        &self,
-        group: &[Member<'_>],
-        facts: &Facts,
-    ) -> (Vec<Option<Outcome>>, Vec<Prepared>, Vec<Wanted>) {
+    fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> (Vec<Option<Outcome>>, Vec<Prepared>, Vec<Wanted>) {
         let mut outcomes = vec![None; group.len()];
         let mut ready = Vec::with_capacity(group.len());
         let mut missing = BTreeSet::new();

@@ -80,12 +80,7 @@ pub(super) async fn write(
 }
 
 /// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
-async fn lock(
-    tx: &Tx,
-    prepared: &mut [Prepared],
-    group: &[&NewEvent],
-    facts: &mut Facts,
-) -> Result<bool, StoreError> {
+async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &mut Facts) -> Result<bool, StoreError> {
     let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
         .iter()
         .map(|event| {
@@ -260,8 +255,7 @@ impl Decision {
         let after = total + event.amount;
         if counter.hard_limit.is_some_and(|limit| after > limit) {
             *self.refused.entry(event.counter).or_default() += 1;
-            let reason =
-                if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
+            let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
             return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
         (after > MAX_TOTAL).then(|| {

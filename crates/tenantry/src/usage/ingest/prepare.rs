@@ -64,12 +64,20 @@ pub(super) fn prepare(
             Some(original) if original.kind == "usage" => {
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
-            Some(_) => return invalid("reversal_of_reversal", "reverses", "a correction cannot be taken back: record the usage again under a new key"),
-            None => return invalid("unknown_key", "reverses", "no event of this tenant has that idempotency key"),
+            Some(_) => {
+                return invalid(
+                    "reversal_of_reversal",
+                    "reverses",
+                    "a correction cannot be taken back: record the usage again under a new key",
+                );
+            }
+            None => {
+                return invalid("unknown_key", "reverses", "no event of this tenant has that idempotency key");
+            }
         },
     };
-    let may_go_back = matches!(actor, Actor::ServiceKey(_) | Actor::System)
-        || matches!(event.content, Content::Reversal { .. });
+    let may_go_back =
+        matches!(actor, Actor::ServiceKey(_) | Actor::System) || matches!(event.content, Content::Reversal { .. });
     if let Some(refused) = outside_time(event, occurred_at, may_go_back, late_window) {
         return refused;
     }

@@ -90,9 +90,7 @@ impl Ingest {
             SubmitError::Overloaded
         })?;
         let (answer, answered) = oneshot::channel();
-        self.sender
-            .send(Submission { actor, events, answer, _room: room })
-            .map_err(|_| SubmitError::ShuttingDown)?;
+        self.sender.send(Submission { actor, events, answer, _room: room }).map_err(|_| SubmitError::ShuttingDown)?;
         // A committer that panicked drops the sender: whether the group was committed is not known.
         answered.await.map_err(|_| SubmitError::Unavailable)
     }

@@ -55,7 +55,12 @@ fn stop_with_this_process(dir: &std::path::Path) {
     "#;
     use std::os::unix::process::CommandExt as _;
     let mut watchdog = Command::new("sh");
-    watchdog.args(["-c", script, "watchdog"]).arg(dir).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    watchdog
+        .args(["-c", script, "watchdog"])
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     // The pipe stays open as long as this process lives.
     std::mem::forget(watchdog.process_group(0).spawn().unwrap());
 }
@@ -63,7 +68,12 @@ fn stop_with_this_process(dir: &std::path::Path) {
 /// A driver's configuration for a cluster's database.
 pub(crate) fn config(connection: &Connection, database: &str) -> Config {
     let mut config = Config::new();
-    config.host("127.0.0.1").port(connection.port).user(connection.user).password(&connection.password).dbname(database);
+    config
+        .host("127.0.0.1")
+        .port(connection.port)
+        .user(connection.user)
+        .password(&connection.password)
+        .dbname(database);
     config
 }
 
@@ -82,9 +92,6 @@ async fn create_on(server: &Config, name: &str, template: Option<&str>) -> Confi
     let mut config = server.clone();
     config.dbname(name);
     // What is granted on a database is not copied with it.
-    client
-        .batch_execute(&format!("revoke temporary on database {name} from public"))
-        .await
-        .unwrap();
+    client.batch_execute(&format!("revoke temporary on database {name} from public")).await.unwrap();
     config
 }

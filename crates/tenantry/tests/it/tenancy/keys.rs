@@ -106,7 +106,10 @@ async fn a_key_acts_within_its_scopes_and_its_tenant_and_never_as_an_owner() {
     let owner = world.user().await;
     let tenant = world.organization(owner).await;
     let other = world.organization(owner).await;
-    let key = new_key(&world, &[Permission::ManageMembers, Permission::ViewBilling, Permission::ViewUsage, Permission::RecordUsage]);
+    let key = new_key(
+        &world,
+        &[Permission::ManageMembers, Permission::ViewBilling, Permission::ViewUsage, Permission::RecordUsage],
+    );
     keys::create(&world.db, &world.env, Actor::User(owner), tenant.id, &key, None).await.unwrap();
     let actor = Actor::Key { id: key.id, tenant_id: tenant.id };
     let user_id = world.user().await;

@@ -27,9 +27,15 @@ fn refusal(actor: Actor, attempted: Option<Uuid>) -> Refusal<'static> {
 async fn a_damaged_trail_is_told_with_its_first_broken_link() {
     let damages: [(&str, Option<(i64, Fault)>); 6] = [
         ("update tenantry.billing_events set payload = null where sequence = 2", None),
-        ("update tenantry.billing_events set actor_id = gen_random_uuid() where sequence = 2", Some((2, Fault::Fields))),
+        (
+            "update tenantry.billing_events set actor_id = gen_random_uuid() where sequence = 2",
+            Some((2, Fault::Fields)),
+        ),
         ("update tenantry.billing_events set payload = '{\"x\": 1}' where sequence = 3", Some((3, Fault::Payload))),
-        ("update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1", Some((1, Fault::Fields))),
+        (
+            "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1",
+            Some((1, Fault::Fields)),
+        ),
         ("delete from tenantry.billing_events where sequence = 2", Some((3, Fault::Gap { expected: 2 }))),
         ("update tenantry.billing_events set hash = previous_hash where sequence = 3", Some((3, Fault::Fields))),
     ];

@@ -109,10 +109,8 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
     let change = async |actor, patch: TenantPatch| {
         organizations::patch(&world.db, &world.env, Actor::User(actor), tenant.id, &patch).await
     };
-    let with_email = |email: Option<&str>| TenantPatch {
-        billing_email: Some(email.map(str::to_owned)),
-        ..TenantPatch::default()
-    };
+    let with_email =
+        |email: Option<&str>| TenantPatch { billing_email: Some(email.map(str::to_owned)), ..TenantPatch::default() };
     let row = change(owner, with_email(Some("a@b.c"))).await.unwrap();
     assert_eq!((row.name.as_str(), row.settings), ("Acme", json!({"billing_email": "a@b.c"})));
     let row = change(owner, TenantPatch { name: Some("New".to_owned()), ..TenantPatch::default() }).await.unwrap();

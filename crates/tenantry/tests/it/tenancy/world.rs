@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tenantry::billing::catalog_store;
 use tenantry::env::Env;
-use tenantry::storage::tenants::TenantRow;
 use tenantry::storage::Database;
+use tenantry::storage::tenants::TenantRow;
 use tenantry::tenancy::members::{self, NewMember};
 use tenantry::tenancy::organizations::{self, NewOrganization};
 use tenantry::tenancy::{Actor, audit, users};
