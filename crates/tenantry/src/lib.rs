@@ -4,7 +4,9 @@
 //! `tenantry-domain` crate. Only `storage` names SQL. Nobody calls up.
 
 pub mod billing;
+pub mod config;
 pub mod env;
+pub mod http;
 pub mod storage;
 pub mod tenancy;
 pub mod usage;

@@ -95,6 +95,12 @@ impl Database {
         }
     }
 
+    /// Whether both logins can be reached.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read("ping", ReadScope::default()).await?.rollback().await?;
+        self.read_as_service("ping", &[]).await?.rollback().await
+    }
+
     /// Publishes how many connections are in use.
     pub fn record_metrics(&self) {
         for (login, pool) in [("user", &self.user), ("service", &self.service)] {

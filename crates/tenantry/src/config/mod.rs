@@ -1,0 +1,235 @@
+//! What the deployment decides: `tenantry.toml`, then the environment, then the command line.
+
+mod secrets;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+pub use secrets::{JwtSecret, jwt_secret};
+
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "tenantry.toml";
+
+/// How strict the server is about secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// Missing secrets are made and announced.
+    Development,
+    /// Missing or weak secrets are refused.
+    Production,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// One line of text an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// Everything that can be set. Every key is also `TENANTRY_<KEY>` in the environment.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `development` (default) or `production`.
+    pub env: Environment,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Folder of the private database and of generated secrets.
+    pub data_dir: PathBuf,
+    /// The plan catalog.
+    pub plans: PathBuf,
+    /// Admin's connection to a database that is not ours: for `migrate`, and to derive the logins.
+    pub database_admin_url: Option<SecretString>,
+    /// Where `tenantry_user` connects.
+    pub user_database_url: Option<SecretString>,
+    /// Where `tenantry_service` connects.
+    pub service_database_url: Option<SecretString>,
+    /// Connections of each pool.
+    pub pool_size: usize,
+    /// Secret of HS256 tokens.
+    pub jwt_secret: Option<SecretString>,
+    /// Address of the issuer's public keys.
+    pub jwks_url: Option<String>,
+    /// `iss` that tokens must have.
+    pub jwt_issuer: Option<String>,
+    /// `aud` that tokens must have.
+    pub jwt_audience: Option<String>,
+    /// Hours after a period's end in which its usage is accepted.
+    pub late_events_hours: u32,
+    /// Events that may wait to be recorded.
+    pub ingest_queue: usize,
+    /// Groups of events that are committed at the same time.
+    pub ingest_committers: usize,
+    /// Bytes that a body may have.
+    pub body_limit: usize,
+    /// Seconds that a request may take.
+    pub request_timeout_seconds: u64,
+    /// Whether `/metrics` is open to whoever reaches the port.
+    pub metrics: bool,
+    /// How logs are written.
+    pub log_format: LogFormat,
+}
+
+impl std::fmt::Debug for Config {
+    /// Secrets print as `[REDACTED]`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("env", &self.env)
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("plans", &self.plans)
+            .field("database_admin_url", &self.database_admin_url)
+            .field("user_database_url", &self.user_database_url)
+            .field("service_database_url", &self.service_database_url)
+            .field("jwt_secret", &self.jwt_secret)
+            .field("jwks_url", &self.jwks_url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named is not there.
+    #[error("there is no configuration file {}: name another with --config", .0.display())]
+    NoFile(PathBuf),
+    /// A value cannot be used.
+    #[error("{0}")]
+    Value(String),
+    /// A secret is missing or weak.
+    #[error("{0}")]
+    Secret(String),
+}
+
+/// What the command line says; it wins over file and environment.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--database-url`: the admin's.
+    pub database_url: Option<String>,
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--plans`
+    pub plans: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Defaults {
+    env: Environment,
+    listen: SocketAddr,
+    data_dir: &'static str,
+    plans: &'static str,
+    pool_size: usize,
+    late_events_hours: u32,
+    ingest_queue: usize,
+    ingest_committers: usize,
+    body_limit: usize,
+    request_timeout_seconds: u64,
+    metrics: bool,
+    log_format: LogFormat,
+}
+
+const DEFAULTS: Defaults = Defaults {
+    env: Environment::Development,
+    listen: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080),
+    data_dir: "./data",
+    plans: "plans.toml",
+    pool_size: 10,
+    late_events_hours: 72,
+    ingest_queue: 50_000,
+    ingest_committers: 2,
+    body_limit: 8 * 1024 * 1024,
+    request_timeout_seconds: 30,
+    metrics: true,
+    log_format: LogFormat::Auto,
+};
+
+/// Variables that go by their usual names rather than by ours.
+const USUAL_NAMES: &[&str] = &["DATABASE_ADMIN_URL", "JWT_SECRET", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"];
+
+impl Config {
+    /// Reads file, environment and command line, in this order; later ones win.
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        let file = overrides.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+        if overrides.file.is_some() && !file.is_file() {
+            return Err(ConfigError::NoFile(file));
+        }
+        let mut figment = Figment::from(Serialized::defaults(DEFAULTS));
+        if file.is_file() {
+            figment = figment.merge(Toml::file_exact(&file));
+        }
+        figment = figment.merge(Env::raw().only(USUAL_NAMES)).merge(
+            // Settings of the embedded server and of tests have names of their own.
+            Env::prefixed("TENANTRY_").ignore(&["pg_bin_dir", "test_write_docs", "log"]),
+        );
+        let mut config: Self = figment.extract().map_err(|error| describe(&error, &file))?;
+        if let Some(data_dir) = &overrides.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        if let Some(url) = &overrides.database_url {
+            config.database_admin_url = Some(url.clone().into());
+        }
+        if let Some(listen) = overrides.listen {
+            config.listen = listen;
+        }
+        if let Some(plans) = &overrides.plans {
+            config.plans.clone_from(plans);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let faults = [
+            (self.pool_size == 0, "pool_size must be at least 1"),
+            (self.ingest_queue == 0, "ingest_queue must be at least 1"),
+            (self.body_limit < 1024, "body_limit must be at least 1024 bytes"),
+            (self.request_timeout_seconds == 0, "request_timeout_seconds must be at least 1"),
+        ];
+        match faults.iter().find(|(is_fault, _)| *is_fault) {
+            Some((_, what)) => Err(ConfigError::Value((*what).to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the database is ours: a private cluster in the data folder.
+    pub fn is_embedded(&self) -> bool {
+        self.database_admin_url.is_none() && self.service_database_url.is_none() && self.user_database_url.is_none()
+    }
+}
+
+fn describe(error: &figment::Error, file: &Path) -> ConfigError {
+    // The first of several problems; mending it shows the next.
+    let place = error.metadata.as_ref().map_or_else(
+        || file.display().to_string(),
+        |metadata| match &metadata.source {
+            Some(source) => source.to_string(),
+            None => metadata.name.to_string(),
+        },
+    );
+    let key = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
+    // Only the kind of a value, never the value: it may be a secret.
+    let what = match &error.kind {
+        figment::error::Kind::InvalidType(_, expected) => format!("must be {expected}"),
+        figment::error::Kind::InvalidValue(_, expected) => format!("must be {expected}"),
+        figment::error::Kind::UnknownField(field, known) => {
+            format!("unknown key {field:?}; known are {}", known.join(", "))
+        }
+        other => other.to_string(),
+    };
+    ConfigError::Value(format!("{place}: {key}{what}"))
+}

@@ -1,0 +1,395 @@
+//! Who asks, and what they may do: extractors that a handler must name to reach a tenant's data.
+//!
+//! [`Caller`] is authenticated, no more. [`Context`] adds the tenant that the headers name; what the caller may do
+//! there is judged by whoever uses it (the ingest transaction). [`Permitted`] and [`OnTenant`] have looked the
+//! permission up in the database for this request.
+
+use std::marker::PhantomData;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use tenantry_domain::permission::{Permission, PermissionSet, Role, effective};
+use uuid::Uuid;
+
+use super::auth::{self, ContextHeader};
+use super::problem::{Code, Problem, RequestIdentity};
+use super::security;
+use super::state::AppState;
+use crate::storage::{ReadScope, Tx, keys, members, tenants};
+use crate::tenancy::{Actor, authority, users};
+
+/// An authenticated caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who it is.
+    pub actor: Actor,
+    /// Id of this request.
+    pub request_id: Option<Uuid>,
+    /// Network address of the client.
+    pub address: Option<String>,
+}
+
+impl Caller {
+    /// The user's id; none for keys.
+    pub fn user_id(&self) -> Option<Uuid> {
+        if let Actor::User(id) = self.actor { Some(id) } else { None }
+    }
+
+    /// What the database is told about who reads. Service keys read as the service role instead.
+    pub fn scope(&self, tenant_id: Option<Uuid>) -> ReadScope {
+        match self.actor {
+            Actor::User(id) => ReadScope { user_id: Some(id), key_id: None, tenant_id },
+            Actor::Key { id, .. } => ReadScope { user_id: None, key_id: Some(id), tenant_id },
+            Actor::ServiceKey(_) | Actor::System => ReadScope::default(),
+        }
+    }
+
+    /// Opens a read of one tenant: under the caller's own rights, or for a service key under the service role.
+    pub async fn read(&self, state: &AppState, name: &'static str, tenant: Uuid) -> Result<Tx, Problem> {
+        Ok(match self.actor {
+            Actor::ServiceKey(_) => state.db.read_as_service(name, &[tenant]).await?,
+            _ => state.db.read(name, self.scope(Some(tenant))).await?,
+        })
+    }
+
+    /// Name in scopes of idempotency keys.
+    pub fn scope_name(&self) -> String {
+        let id = self.actor.id().unwrap_or(Uuid::nil());
+        format!("{}:{id}", self.actor.kind())
+    }
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let caller = Self {
+            actor: authenticate(&parts.headers, state).await?,
+            request_id: parts.extensions.get::<RequestIdentity>().map(|id| id.0),
+            address: parts
+                .extensions
+                .get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
+                .map(|address| address.0.ip().to_string()),
+        };
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
+    }
+}
+
+async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    };
+    let token = value
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+    if token.starts_with(auth::KEY_PREFIX) { key(token, state).await } else { user(token, state).await }
+}
+
+async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
+    let claims = state.verifier.verify(token).await?;
+    if !state.known.has_user(claims.id, claims.email.as_deref()) {
+        users::ensure(&state.db, &state.env, Actor::User(claims.id), claims.id, claims.email.as_deref()).await?;
+        state.known.put_user(claims.id, claims.email);
+    }
+    Ok(Actor::User(claims.id))
+}
+
+async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
+    let unknown = || Problem::new(Code::Unauthenticated);
+    let presented = auth::parse_key(token).ok_or_else(unknown)?;
+    let key = match state.known.key(presented.id) {
+        Some(key) => key,
+        None => {
+            let key = crate::tenancy::keys::find(&state.db, presented.id).await?.ok_or_else(unknown)?;
+            state.known.put_key(key.clone());
+            key
+        }
+    };
+    if !presented.matches(&key.secret_hash) {
+        return Err(unknown());
+    }
+    Ok(match key.tenant_id {
+        Some(tenant_id) => Actor::Key { id: key.id, tenant_id },
+        None => Actor::ServiceKey(key.id),
+    })
+}
+
+/// A caller and the tenant that it acts in, as the headers say. Nothing was looked up yet.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant; none only for a service key that names none, where a batch names tenants itself.
+    pub tenant_id: Option<Uuid>,
+}
+
+impl Context {
+    /// The tenant, or the refusal that says how to name one.
+    pub fn tenant(&self) -> Result<Uuid, Problem> {
+        self.tenant_id.ok_or_else(|| {
+            Problem::new(Code::InvalidContextHeader)
+                .detail("a service key names the tenant: send X-Tenant-Id with the tenant's UUID")
+        })
+    }
+}
+
+impl FromRequestParts<AppState> for Context {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let named = auth::context_header(&parts.headers)?;
+        let wrong = |detail: &str| Err(Problem::new(Code::InvalidContextHeader).detail(detail));
+        let tenant_id = match (caller.actor, named) {
+            (Actor::User(id), ContextHeader::None) => Some(id),
+            (Actor::User(_), ContextHeader::Organization(id)) => Some(id),
+            (Actor::Key { tenant_id, .. }, ContextHeader::None) => Some(tenant_id),
+            (Actor::Key { tenant_id, .. }, ContextHeader::Organization(id)) if id == tenant_id => Some(id),
+            (Actor::Key { .. }, ContextHeader::Organization(id)) => return Err(forbidden_tenant(state, &caller, id).await),
+            (Actor::ServiceKey(_), ContextHeader::None) => None,
+            (Actor::ServiceKey(_), ContextHeader::Organization(id) | ContextHeader::Tenant(id)) => Some(id),
+            (_, ContextHeader::Tenant(_)) => return wrong("X-Tenant-Id is for service keys; send X-Organization-Id"),
+            (Actor::System, _) => None,
+        };
+        Ok(Self { caller, tenant_id })
+    }
+}
+
+/// A permission that a route needs, as a type.
+pub trait Needs: Send + Sync + 'static {
+    /// The permission.
+    const PERMISSION: Permission;
+}
+
+macro_rules! needs {
+    ($($name:ident = $permission:ident: $doc:literal;)*) => {$(
+        #[doc = $doc]
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name;
+        impl Needs for $name {
+            const PERMISSION: Permission = Permission::$permission;
+        }
+    )*};
+}
+
+needs! {
+    ManageBilling = ManageBilling: "Needs `manageBilling`.";
+    ViewBilling = ViewBilling: "Needs `viewBilling`.";
+    ManageMembers = ManageMembers: "Needs `manageMembers`.";
+    ViewUsage = ViewUsage: "Needs `viewUsage`.";
+    RecordUsage = RecordUsage: "Needs `recordUsage`.";
+}
+
+/// A caller who has the permission `P` in the tenant of the headers, looked up for this request.
+#[derive(Debug, Clone)]
+pub struct Permitted<P> {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant.
+    pub tenant_id: Uuid,
+    needs: PhantomData<P>,
+}
+
+impl<P: Needs> FromRequestParts<AppState> for Permitted<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let context = Context::from_request_parts(parts, state).await?;
+        let tenant_id = context.tenant()?;
+        let caller = context.caller;
+        let Some(standing) = standing(state, &caller, tenant_id).await? else {
+            return Err(forbidden_tenant(state, &caller, tenant_id).await);
+        };
+        require(state, &caller, tenant_id, standing, P::PERMISSION).await?;
+        Ok(Self { caller, tenant_id, needs: PhantomData })
+    }
+}
+
+/// A caller who has the permission `P` in the tenant of the path. A tenant that the caller does not belong to is
+/// answered like one that does not exist.
+#[derive(Debug, Clone)]
+pub struct OnTenant<P> {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant.
+    pub tenant_id: Uuid,
+    needs: PhantomData<P>,
+}
+
+impl<P: Needs> FromRequestParts<AppState> for OnTenant<P> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let (caller, tenant_id) = tenant_of_path(parts, state).await?;
+        let Some(standing) = standing(state, &caller, tenant_id).await? else {
+            security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant").await;
+            return Err(Problem::not_found());
+        };
+        require(state, &caller, tenant_id, standing, P::PERMISSION).await?;
+        Ok(Self { caller, tenant_id, needs: PhantomData })
+    }
+}
+
+/// A caller who belongs to the tenant of the path, whatever it may do there; the operation judges the rest.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant.
+    pub tenant_id: Uuid,
+}
+
+impl FromRequestParts<AppState> for Member {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let (caller, tenant_id) = tenant_of_path(parts, state).await?;
+        if standing(state, &caller, tenant_id).await?.is_none() {
+            security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant").await;
+            return Err(Problem::not_found());
+        }
+        Ok(Self { caller, tenant_id })
+    }
+}
+
+/// The tenant that the path names as `{id}`; a context header must name the same one.
+async fn tenant_of_path(parts: &mut Parts, state: &AppState) -> Result<(Caller, Uuid), Problem> {
+    let caller = Caller::from_request_parts(parts, state).await?;
+    let Path(segments) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
+        .await
+        .map_err(|_| Problem::not_found())?;
+    let tenant_id = segments
+        .get("id")
+        .and_then(|text| super::extract::parse_uuid(text))
+        .ok_or_else(Problem::not_found)?;
+    match auth::context_header(&parts.headers)? {
+        ContextHeader::Organization(id) | ContextHeader::Tenant(id) if id != tenant_id => {
+            Err(Problem::new(Code::ContextMismatch))
+        }
+        _ => Ok((caller, tenant_id)),
+    }
+}
+
+/// What a caller is in a tenant.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    role: Option<Role>,
+    permissions: PermissionSet,
+}
+
+/// Looks up what a caller is in a tenant; none where it has nothing to do with it.
+async fn standing(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Result<Option<Standing>, Problem> {
+    let tx = caller.read(state, "authorize", tenant_id).await?;
+    let standing = match caller.actor {
+        Actor::User(user) => match members::membership(&tx, tenant_id, user).await? {
+            Some(member) => {
+                let role = authority::role(&member.role)?;
+                let permissions = effective(role, &authority::overrides(&member.permissions)?);
+                Some(Standing { role: Some(role), permissions })
+            }
+            None => None,
+        },
+        // Under a tenant key's own rights its row is visible only while it works.
+        Actor::Key { id, tenant_id: own } if own == tenant_id => {
+            let key = keys::get(&tx, own, id).await?;
+            let key = key.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+            Some(Standing { role: None, permissions: authority::scopes(&key.scopes)? })
+        }
+        Actor::Key { .. } | Actor::System => None,
+        Actor::ServiceKey(id) => {
+            let now = state.env.clock.now();
+            let key = keys::find(&tx, id).await?.filter(|key| key.works_at(now));
+            let key = key.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+            let permissions = authority::scopes(&key.scopes)?;
+            tenants::get(&tx, tenant_id).await?.map(|_| Standing { role: None, permissions })
+        }
+    };
+    tx.rollback().await?;
+    Ok(standing)
+}
+
+/// Role and permissions of a caller in a tenant; none where it has nothing to do with it.
+pub async fn permissions_of(
+    state: &AppState,
+    caller: &Caller,
+    tenant_id: Uuid,
+) -> Result<Option<(Option<Role>, PermissionSet)>, Problem> {
+    Ok(standing(state, caller, tenant_id).await?.map(|standing| (standing.role, standing.permissions)))
+}
+
+async fn require(
+    state: &AppState,
+    caller: &Caller,
+    tenant_id: Uuid,
+    standing: Standing,
+    needed: Permission,
+) -> Result<(), Problem> {
+    if standing.permissions.contains(needed) {
+        return Ok(());
+    }
+    Err(security::insufficient(state, caller, tenant_id, needed.as_str(), standing.role).await)
+}
+
+async fn forbidden_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Problem {
+    security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant").await;
+    Problem::new(Code::ForbiddenTenant)
+}
+
+/// A service key that works, for routes of the host application itself.
+#[derive(Debug, Clone)]
+pub struct ServiceKey {
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl FromRequestParts<AppState> for ServiceKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Actor::ServiceKey(id) = caller.actor else {
+            let home = caller.actor.home().unwrap_or(Uuid::nil());
+            return Err(security::insufficient(state, &caller, home, "serviceKey", None).await);
+        };
+        let found = crate::tenancy::keys::find(&state.db, id).await?;
+        if found.is_some_and(|key| key.works_at(state.env.clock.now())) {
+            Ok(Self { caller })
+        } else {
+            Err(Problem::new(Code::Unauthenticated))
+        }
+    }
+}
+
+/// A user with a token, for routes about the user itself.
+#[derive(Debug, Clone)]
+pub struct SignedInUser {
+    /// Who asks.
+    pub caller: Caller,
+    /// The user's id.
+    pub user_id: Uuid,
+}
+
+impl FromRequestParts<AppState> for SignedInUser {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match caller.user_id() {
+            Some(user_id) => Ok(Self { caller, user_id }),
+            None => {
+                let home = caller.actor.home().unwrap_or(Uuid::nil());
+                Err(security::insufficient(state, &caller, home, "user", None).await)
+            }
+        }
+    }
+}

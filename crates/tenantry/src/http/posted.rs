@@ -1,0 +1,90 @@
+//! Bodies of POSTs that honour `Idempotency-Key`.
+
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, RequestExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::auth::{self, ContextHeader};
+use super::caller::Caller;
+use super::extract;
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use crate::tenancy::idempotency::{Answer, IdempotentRequest, Kept, Scope};
+
+/// The header that names a request, so that sending it again does nothing twice.
+const HEADER: &str = "idempotency-key";
+
+/// A strictly read body, and the request's idempotency key if it has one.
+#[derive(Debug)]
+pub struct Posted<T> {
+    /// The body.
+    pub body: T,
+    /// The key, bound to caller, tenant context, method, route and body.
+    pub idempotency: Option<IdempotentRequest>,
+}
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Posted<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        let mut request = request;
+        let route = request.extract_parts::<MatchedPath>().await.map(|path| path.as_str().to_owned());
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, state).await?;
+        let key = one_key(&parts)?;
+        let tenant = match auth::context_header(&parts.headers)? {
+            ContextHeader::None => caller.actor.home(),
+            ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
+        };
+        let target = parts.uri.to_string();
+        let method = parts.method.to_string();
+        let bytes = extract::body_bytes(Request::from_parts(parts, body)).await?;
+        let idempotency = key
+            .map(|key| {
+                let scope = Scope {
+                    caller: &caller.scope_name(),
+                    tenant,
+                    method: &method,
+                    route: route.as_deref().unwrap_or_default(),
+                };
+                IdempotentRequest::new(&scope, &key, &target, &bytes)
+            })
+            .transpose()
+            .map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))?;
+        Ok(Self { body: extract::parse_json(&bytes)?, idempotency })
+    }
+}
+
+fn one_key(parts: &axum::http::request::Parts) -> Result<Option<String>, Problem> {
+    let wrong = |detail: &str| Problem::new(Code::InvalidHeader).detail(detail);
+    let mut values = parts.headers.get_all(HEADER).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| wrong("Idempotency-Key must be visible ASCII characters"))?;
+            Ok(Some(text.to_owned()))
+        }
+        (Some(_), Some(_)) => Err(wrong("Idempotency-Key is given twice")),
+    }
+}
+
+/// What is kept of an answer, for when the request comes again.
+pub fn kept<T: Serialize>(status: StatusCode, view: &T) -> Kept {
+    // Views are plain structs of strings and numbers; what cannot be written is kept as null.
+    Kept { status: status.as_u16(), body: serde_json::to_value(view).unwrap_or(Value::Null) }
+}
+
+/// The answer of an operation: the view of what was done, or the kept answer with `Idempotent-Replayed: true`.
+pub fn answer<T, V: Serialize>(status: StatusCode, answer: Answer<T>, view: impl FnOnce(T) -> V) -> Response {
+    match answer {
+        Answer::Done(value) => (status, Json(view(value))).into_response(),
+        Answer::Replayed(kept) => {
+            let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+            (status, [("idempotent-replayed", "true")], Json(kept.body)).into_response()
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The closed table of problems: code, status, title, meaning. A new problem is a new line here.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+macro_rules! problems {
+    ($($variant:ident, $code:literal, $status:ident, $title:literal, $meaning:literal;)*) => {
+        /// What went wrong, as a stable name that programs may compare.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[schema(as = ProblemCode)]
+        pub enum Code {
+            $(
+                #[doc = $meaning]
+                #[serde(rename = $code)]
+                $variant,
+            )*
+        }
+
+        impl Code {
+            /// Every code, in the order of the table: by status, then by name.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The stable name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status that always goes with it.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// A short sentence for people, the same each time.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// When it is answered and what to do about it.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+problems! {
+    ContextMismatch, "context_mismatch", BAD_REQUEST, "Two tenants are named",
+        "The context header names one tenant, the path or the body another. Name the same one, or leave the header out.";
+    InvalidContextHeader, "invalid_context_header", BAD_REQUEST, "The tenant context cannot be read",
+        "A context header is given twice, is no single hyphenated UUID, or does not fit the caller. It is never ignored in favour of the personal tenant.";
+    InvalidHeader, "invalid_header", BAD_REQUEST, "A header cannot be read",
+        "A header has a value that is not allowed; `detail` names the header and the form it must have.";
+    InvalidJson, "invalid_json", BAD_REQUEST, "The body is not JSON",
+        "The body could not be parsed as one JSON value; `detail` says where it breaks.";
+    Unauthenticated, "unauthenticated", UNAUTHORIZED, "Who is asking is not known",
+        "There is no bearer token, or it is expired, revoked, not meant for this service or not signed by a key it trusts. Send `Authorization: Bearer` with a valid token or API key.";
+    MetricNotInPlan, "metric_not_in_plan", PAYMENT_REQUIRED, "The plan does not include this metric",
+        "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
+    UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
+        "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
+    ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
+        "The context header names a tenant that the caller does not belong to, or that does not exist: the two are not told apart.";
+    InsufficientPermissions, "insufficient_permissions", FORBIDDEN, "The permission is missing",
+        "The caller belongs to the tenant but lacks the permission that this route needs.";
+    NotFound, "not_found", NOT_FOUND, "There is nothing here",
+        "The path or the object does not exist for this caller. What belongs to other tenants is answered the same way.";
+    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method does not fit the path",
+        "The path exists, but not with this method; the `Allow` header lists those it has.";
+    ActiveSubscription, "active_subscription", CONFLICT, "A subscription is still active",
+        "The tenant has a paid subscription that is still running. Cancel it first.";
+    AlreadyMember, "already_member", CONFLICT, "Already a member",
+        "The user belongs to the tenant already. Change the role with PATCH.";
+    Conflict, "conflict", CONFLICT, "The present state does not allow this",
+        "Something else changed in between, or the object is in a state that does not allow the request. Read it again and decide anew.";
+    IdempotencyConflict, "idempotency_conflict", CONFLICT, "The event key was used for another event",
+        "An event with this `idempotencyKey` is recorded with another metric, amount or timestamp. Nothing was recorded.";
+    IdempotencyInFlight, "idempotency_in_flight", CONFLICT, "The first request is still running",
+        "A request with the same `Idempotency-Key` has not been answered yet. Wait and send it again.";
+    LastOwner, "last_owner", CONFLICT, "An organization keeps an owner",
+        "The change would leave the organization without an owner. Make somebody else an owner first.";
+    SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
+        "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
+    PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
+        "The body is larger than the server takes. Send it in parts.";
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",
+        "The body must be sent with `Content-Type: application/json`.";
+    IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request",
+        "The same `Idempotency-Key` came with another body. Use a new key for a new request.";
+    TimestampInFuture, "timestamp_in_future", UNPROCESSABLE_ENTITY, "The timestamp lies ahead",
+        "The event's timestamp is more than five minutes ahead of the server's clock. Nothing was recorded.";
+    TimestampTooOld, "timestamp_too_old", UNPROCESSABLE_ENTITY, "The timestamp is too old",
+        "The event belongs to a period that ended longer ago than late events are taken. Nothing was recorded.";
+    UnknownMetric, "unknown_metric", UNPROCESSABLE_ENTITY, "The metric is not declared",
+        "The plan catalog declares no metric of this name. Nothing was recorded.";
+    ValidationFailed, "validation_failed", UNPROCESSABLE_ENTITY, "Something in the request is not allowed",
+        "Fields or parameters are missing, unknown, of the wrong type or out of range; `errors` names each.";
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests",
+        "The caller asks more often than this route allows. Wait as long as `Retry-After` says.";
+    Internal, "internal", INTERNAL_SERVER_ERROR, "The server failed",
+        "A fault of the server. Its log has the cause under the `requestId`. A POST with an idempotency key can be repeated safely.";
+    Overloaded, "overloaded", SERVICE_UNAVAILABLE, "The server has too much to do",
+        "The queue is full; nothing was done. Send the request again after `Retry-After` seconds.";
+    Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Something the server needs is out of reach",
+        "The database or the issuer of the tokens cannot be reached. Send the request again after `Retry-After` seconds.";
+    Timeout, "timeout", GATEWAY_TIMEOUT, "The request took too long",
+        "The server gave up waiting; whether the request took effect is not known. Repeat it with the same idempotency key.";
+}
+
+impl Code {
+    /// The code for an answer that only has a status: those that the router and its layers make.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthenticated,
+            StatusCode::FORBIDDEN => Self::InsufficientPermissions,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Self::Timeout,
+            StatusCode::CONFLICT => Self::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::TOO_MANY_REQUESTS => Self::RateLimited,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Overloaded,
+            status if status.is_client_error() => Self::ValidationFailed,
+            _ => Self::Internal,
+        }
+    }
+
+    /// Seconds after which sending the same request again makes sense, for the codes that say so.
+    pub(super) const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::IdempotencyInFlight | Self::Overloaded | Self::RateLimited => Some(1),
+            Self::Unavailable => Some(5),
+            _ => None,
+        }
+    }
+}
+
+/// All problems as the Markdown document `docs/problems.md`, which every `type` points into.
+pub fn document() -> String {
+    use std::fmt::Write as _;
+    let mut text = String::from(
+        "# Problems\n\n\
+         Every refusal is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `code` and\n\
+         `requestId`; where fields are at fault also `errors: [{field, message}]`, and figures where they help.\n\
+         Compare `code`; the texts may change. This document is written from the table in the code.\n",
+    );
+    let mut status = None;
+    for code in Code::ALL {
+        if status != Some(code.status()) {
+            status = Some(code.status());
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n## {}\n", code.status());
+        }
+        let _ = write!(text, "\n### {}\n\n{}. {}\n", code.name(), code.title(), code.meaning());
+    }
+    text
+}

@@ -1,0 +1,59 @@
+//! Operations' errors as problems.
+
+use super::problem::{Code, Problem};
+use crate::tenancy::TenancyError;
+use crate::tenancy::idempotency::KeyRefusal;
+use crate::usage::outcome::SubmitError;
+use crate::usage::report::ReportError;
+
+impl From<TenancyError> for Problem {
+    fn from(error: TenancyError) -> Self {
+        match error {
+            TenancyError::Store(error) => error.into(),
+            TenancyError::Key(KeyRefusal::InFlight) => Self::new(Code::IdempotencyInFlight),
+            TenancyError::Key(KeyRefusal::OtherRequest) => Self::new(Code::IdempotencyKeyReused),
+            TenancyError::Invalid(fields) => fields
+                .into_iter()
+                .fold(Self::new(Code::ValidationFailed), |problem, error| problem.field(error.field, error.message)),
+            TenancyError::NotFound => Self::not_found(),
+            TenancyError::Forbidden { needed, .. } => {
+                Self::new(Code::InsufficientPermissions).detail(format!("{needed} is needed for this"))
+            }
+            TenancyError::Grant { reason, .. } => Self::new(Code::InsufficientPermissions).detail(reason),
+            TenancyError::LastOwner => Self::new(Code::LastOwner),
+            TenancyError::SlugTaken(_) => Self::new(Code::SlugTaken),
+            error @ TenancyError::PersonalTenant(_) => Self::new(Code::Conflict).detail(error.to_string()),
+            TenancyError::AlreadyMember => Self::new(Code::AlreadyMember),
+            error @ TenancyError::ActiveSubscription(_) => {
+                Self::new(Code::ActiveSubscription).detail(error.to_string())
+            }
+            TenancyError::NoCatalog => Self::internal("no plan catalog is loaded"),
+        }
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => error.into(),
+            ReportError::NoTenant => Self::not_found(),
+            ReportError::NotABound { field, nearest } => Self::invalid(
+                field,
+                format!("must be a whole UTC hour or a bound of a usage period; the nearest hour is {nearest}"),
+            )
+            .figure("nearest", nearest.to_string()),
+            ReportError::Empty => Self::invalid("from", "must be before `to`"),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Overloaded => Self::new(Code::Overloaded),
+            SubmitError::Unavailable => Self::new(Code::Unavailable),
+            SubmitError::ShuttingDown => Self::new(Code::Unavailable).detail("the server is shutting down"),
+            SubmitError::Internal => Self::internal("an event could not be recorded; see the log"),
+        }
+    }
+}

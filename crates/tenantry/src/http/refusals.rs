@@ -1,0 +1,63 @@
+//! The refusals of routes, as sets that a route's documentation names.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::IntoResponses;
+
+use super::problem::{CONTENT_TYPE, Code};
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = [$($code:ident),*];)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                responses(&[$(Code::$code),*])
+            }
+        }
+    )*};
+}
+
+refusals! {
+    /// Of every route that reads something of a tenant's.
+    ReadRefusals = [
+        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        ValidationFailed, Internal, Unavailable, Timeout
+    ];
+    /// Of every route that changes something of a tenant's.
+    WriteRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
+        InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember, SlugTaken,
+        ActiveSubscription, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
+        Internal, Unavailable, Timeout
+    ];
+    /// Of recording usage.
+    UsageRefusals = [
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan,
+        InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
+        TimestampTooOld, TimestampInFuture, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
+    ];
+    /// Of routes that anybody may ask.
+    OpenRefusals = [Internal, Unavailable, Timeout];
+}
+
+fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(*code);
+    }
+    by_status
+        .into_iter()
+        .map(|(status, codes)| {
+            let lines: Vec<String> =
+                codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
+            let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            let response =
+                ResponseBuilder::new().description(lines.join("; ")).content(CONTENT_TYPE, content).build();
+            (status.to_string(), RefOr::T(response))
+        })
+        .collect()
+}

@@ -1,0 +1,96 @@
+//! Which route is answered by which file, and the layers around them all.
+
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::{Router, routing};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::openapi::Document;
+use super::problem::{Problem, RequestIdentity, panic_response, render};
+use super::routes::{billing, keys, members, ops, tenants, usage, users};
+use super::state::AppState;
+
+/// What the deployment decides about requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes that a body may have.
+    pub body_bytes: usize,
+    /// How long a request may take.
+    pub timeout: Duration,
+}
+
+fn api() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(users::me::me))
+        .routes(routes!(users::provision::provision))
+        .routes(routes!(users::check_permission::check_permission))
+        .routes(routes!(tenants::create::create, tenants::list::list))
+        .routes(routes!(tenants::get::get, tenants::patch::patch, tenants::delete::delete))
+        .routes(routes!(tenants::leave::leave))
+        .routes(routes!(members::add::add, members::list::list))
+        .routes(routes!(members::change::change, members::remove::remove))
+        .routes(routes!(keys::create::create, keys::list::list))
+        .routes(routes!(keys::revoke::revoke))
+        .routes(routes!(billing::plans::plans))
+        .routes(routes!(billing::subscription::subscription))
+        .routes(routes!(usage::record::record, usage::total::total))
+        .routes(routes!(usage::check::check))
+        .routes(routes!(usage::report::report))
+        .routes(routes!(ops::healthz::healthz))
+        .routes(routes!(ops::readyz::readyz))
+}
+
+/// The OpenAPI document of this server.
+pub fn document() -> utoipa::openapi::OpenApi {
+    api().split_for_parts().1
+}
+
+/// The whole server. `metrics` renders the figures for Prometheus; without it there is no such route.
+pub fn router(
+    state: AppState,
+    limits: Limits,
+    metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+) -> Router {
+    let env = state.env.clone();
+    let (api, document) = api().split_for_parts();
+    let mut router = api
+        .merge(ops::docs::routes(document))
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED });
+    if let Some(handle) = metrics {
+        router = router.route("/metrics", routing::get(ops::metrics::metrics).layer(axum::Extension(handle)));
+    }
+    router
+        .layer(DefaultBodyLimit::max(limits.body_bytes))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.timeout))
+        .layer(CatchPanicLayer::custom(panic_response))
+        .layer(from_fn(observe))
+        .layer(from_fn_with_state(env, render))
+        .with_state(state)
+}
+
+/// Counts and logs a request: which route, which status, how long. Never a header, a query or a body.
+async fn observe(request: Request, next: Next) -> Response {
+    let started = std::time::Instant::now();
+    let method = request.method().as_str().to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let id = request.extensions().get::<RequestIdentity>().map(|id| id.0.to_string()).unwrap_or_default();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    metrics::histogram!(
+        "tenantry_http_request_seconds", "method" => method.clone(), "route" => route.clone(), "status" => status.to_string()
+    )
+    .record(elapsed);
+    tracing::debug!(request_id = id, method, route, status, elapsed_ms = elapsed.as_secs_f64() * 1e3, "request");
+    response
+}
+

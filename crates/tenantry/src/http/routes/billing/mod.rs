@@ -1,0 +1,4 @@
+//! Plans and subscriptions.
+
+pub mod plans;
+pub mod subscription;

@@ -1,0 +1,80 @@
+//! `GET /api/billing/subscription`
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::http::caller::{Permitted, ViewBilling};
+use crate::http::problem::Problem;
+use crate::http::refusals::ReadRefusals;
+use crate::http::routes::usage::LimitView;
+use crate::http::state::AppState;
+use crate::usage::report;
+
+/// The tenant's current subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubscriptionBody {
+    /// The subscription.
+    pub subscription: SubscriptionView,
+}
+
+/// A subscription.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionView {
+    /// Its id.
+    pub id: Uuid,
+    /// The plan.
+    #[schema(example = "free")]
+    pub plan_id: String,
+    /// As Stripe names it; a free plan is always `active`.
+    #[schema(example = "active")]
+    pub status: String,
+    /// `month` or `year`.
+    #[schema(example = "month")]
+    pub billing_interval: String,
+    /// First instant of the current usage period.
+    #[schema(value_type = String, format = DateTime)]
+    pub current_period_start: jiff::Timestamp,
+    /// First instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub current_period_end: jiff::Timestamp,
+    /// Whether it ends with the period.
+    pub cancel_at_period_end: bool,
+    /// Where each metric stands in the current period.
+    pub limits: BTreeMap<String, LimitView>,
+}
+
+/// Get the subscription
+///
+/// Plan, status, current usage period and limits. Needs `viewBilling`.
+#[utoipa::path(
+    get, path = "/api/billing/subscription", tag = "billing", operation_id = "getSubscription",
+    responses((status = 200, body = SubscriptionBody), ReadRefusals),
+    security(("bearer" = [])),
+)]
+pub async fn subscription(
+    State(state): State<AppState>,
+    permitted: Permitted<ViewBilling>,
+) -> Result<Json<SubscriptionBody>, Problem> {
+    let tx = permitted.caller.read(&state, "get_subscription", permitted.tenant_id).await?;
+    let current = report::current(&tx, permitted.tenant_id, state.env.clock.now()).await?;
+    tx.rollback().await?;
+    let current = current.ok_or_else(Problem::not_found)?;
+    Ok(Json(SubscriptionBody {
+        subscription: SubscriptionView {
+            id: current.subscription.id,
+            plan_id: current.subscription.plan_id,
+            status: current.subscription.status,
+            billing_interval: current.subscription.billing_interval,
+            current_period_start: current.start,
+            current_period_end: current.end,
+            cancel_at_period_end: current.subscription.cancel_at_period_end,
+            limits: current.limits.iter().map(|(metric, limit)| (metric.clone(), limit.into())).collect(),
+        },
+    }))
+}

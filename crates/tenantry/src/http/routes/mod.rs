@@ -1,0 +1,9 @@
+//! One file for each endpoint: its doc, its types, its handler.
+
+pub mod billing;
+pub mod keys;
+pub mod members;
+pub mod ops;
+pub mod tenants;
+pub mod usage;
+pub mod users;

@@ -1,0 +1,85 @@
+//! `GET /api/usage/check`
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tenantry_domain::quantity::Quantity;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::caller::Context;
+use crate::http::extract::Query;
+use crate::http::problem::Problem;
+use crate::http::refusals::ReadRefusals;
+use crate::http::state::AppState;
+use crate::usage::check::{Question, Verdict};
+
+/// What is asked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CheckQuery {
+    /// The metric.
+    #[param(example = "api_calls")]
+    pub metric: String,
+    /// How much more; default 1.
+    #[param(example = "1")]
+    pub amount: Option<String>,
+}
+
+/// Whether it would be taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckBody {
+    /// Whether an event of this amount would be accepted now.
+    pub allowed: bool,
+    /// Used in the period.
+    #[schema(example = "250")]
+    pub total: String,
+    /// Included in the plan; null: unlimited.
+    #[schema(example = "1000")]
+    pub included: Option<String>,
+    /// What is left of it, never below 0; null: unlimited.
+    #[schema(example = "750")]
+    pub remaining: Option<String>,
+    /// What of the amount would lie above the included quantity.
+    #[schema(example = "0")]
+    pub would_overage: String,
+}
+
+/// Check usage
+///
+/// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
+/// before the request arrived; it reserves nothing. Needs `viewUsage`.
+#[utoipa::path(
+    get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
+    params(CheckQuery),
+    responses((status = 200, body = CheckBody), ReadRefusals),
+    security(("bearer" = [])),
+)]
+pub async fn check(
+    State(state): State<AppState>,
+    context: Context,
+    Query(query): Query<CheckQuery>,
+) -> Result<Json<CheckBody>, Problem> {
+    super::declared(&state, &query.metric)?;
+    let amount = Quantity::parse_amount(query.amount.as_deref().unwrap_or("1"))
+        .map_err(|error| Problem::invalid("amount", error.to_string()))?;
+    let tenant_id = context.tenant()?;
+    let question = Question {
+        actor: context.caller.actor,
+        tenant_id,
+        metric: query.metric,
+        amount,
+        at: state.env.clock.now(),
+    };
+    match state.checks.ask(question).await? {
+        Verdict::Standing(standing) => Ok(Json(CheckBody {
+            allowed: standing.admits(amount),
+            total: standing.total.to_string(),
+            included: standing.included.map(|quantity| quantity.to_string()),
+            remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            would_overage: standing.would_overage(amount).to_string(),
+        })),
+        Verdict::Forbidden => Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, "viewUsage").await),
+    }
+}

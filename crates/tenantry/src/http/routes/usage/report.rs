@@ -1,0 +1,173 @@
+//! `GET /api/usage/report`
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tenantry_domain::quantity::Quantity;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::LimitView;
+use crate::http::caller::{Permitted, ViewUsage};
+use crate::http::extract::Query;
+use crate::http::problem::Problem;
+use crate::http::refusals::ReadRefusals;
+use crate::http::state::AppState;
+use crate::storage::tenants;
+use crate::usage::report::{self, MetricUsage, Report};
+
+/// Name of the entry for usage that named no user.
+const NOBODY: &str = "none";
+
+/// The span of a report.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReportQuery {
+    /// A whole UTC hour or a bound of a period; default: the start of the current period.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub from: Option<String>,
+    /// The same, not included; default: the end of the current period.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub to: Option<String>,
+}
+
+/// A usage report.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportBody {
+    /// The tenant.
+    pub tenant: ReportTenant,
+    /// What it covers.
+    pub period: ReportPeriod,
+    /// Plan and limits of the current period.
+    pub subscription: ReportSubscription,
+    /// Use by metric.
+    pub usage: BTreeMap<String, MetricUsageView>,
+    /// All of it at a glance.
+    pub summary: ReportSummary,
+}
+
+/// The tenant of a report.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportTenant {
+    /// Its id.
+    pub id: Uuid,
+    /// `user` or `organization`.
+    #[schema(example = "organization")]
+    pub r#type: String,
+    /// For people.
+    #[schema(example = "Acme")]
+    pub name: String,
+}
+
+/// A half-open span of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReportPeriod {
+    /// First instant.
+    #[schema(value_type = String, format = DateTime)]
+    pub start: jiff::Timestamp,
+    /// First instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub end: jiff::Timestamp,
+}
+
+/// The subscription of a report.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportSubscription {
+    /// The plan.
+    #[schema(example = "pro")]
+    pub plan_id: String,
+    /// As Stripe names it.
+    #[schema(example = "active")]
+    pub status: String,
+    /// Where each metric stands in the current period.
+    pub limits: BTreeMap<String, LimitView>,
+}
+
+/// Use of one metric.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricUsageView {
+    /// Sum of amounts.
+    #[schema(example = "250")]
+    pub total: String,
+    /// Number of events, corrections included.
+    #[schema(example = 250)]
+    pub count: i64,
+    /// Sum by user id; `none` for events that named no user.
+    #[schema(example = json!({ "none": "250" }))]
+    pub by_user: BTreeMap<String, String>,
+}
+
+/// A report at a glance.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportSummary {
+    /// Metrics that were used.
+    pub total_metrics: usize,
+    /// Sum over all metrics, whatever their units.
+    #[schema(example = "250")]
+    pub total_usage: String,
+    /// Users who used something.
+    pub unique_users: usize,
+}
+
+/// Get a report
+///
+/// Who used what between two instants, with plan, limits and accrued overage of the current period. Needs
+/// `viewUsage`.
+#[utoipa::path(
+    get, path = "/api/usage/report", tag = "usage", operation_id = "getUsageReport",
+    params(ReportQuery),
+    responses((status = 200, body = ReportBody), ReadRefusals),
+    security(("bearer" = [])),
+)]
+pub async fn report(
+    State(state): State<AppState>,
+    permitted: Permitted<ViewUsage>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Json<ReportBody>, Problem> {
+    let (from, to) = (super::bound("from", query.from.as_deref())?, super::bound("to", query.to.as_deref())?);
+    let tenant_id = permitted.tenant_id;
+    let tx = permitted.caller.read(&state, "get_usage_report", tenant_id).await?;
+    let tenant = tenants::get(&tx, tenant_id).await?;
+    let found = report::report(&tx, tenant_id, from, to, state.env.clock.now()).await;
+    tx.rollback().await?;
+    let tenant = tenant.ok_or_else(Problem::not_found)?;
+    let tenant = ReportTenant { id: tenant.id, r#type: tenant.kind, name: tenant.name };
+    Ok(Json(view(tenant, &found?)))
+}
+
+/// The report as it is sent; also what the command line prints.
+pub fn view(tenant: ReportTenant, report: &Report) -> ReportBody {
+    let usage: BTreeMap<String, MetricUsageView> =
+        report.usage.iter().map(|(metric, used)| (metric.clone(), used.into())).collect();
+    let total: Quantity = report.usage.values().map(|used| used.total).sum();
+    ReportBody {
+        tenant,
+        period: ReportPeriod { start: report.from, end: report.to },
+        subscription: ReportSubscription {
+            plan_id: report.current.subscription.plan_id.clone(),
+            status: report.current.subscription.status.clone(),
+            limits: report.current.limits.iter().map(|(metric, limit)| (metric.clone(), limit.into())).collect(),
+        },
+        summary: ReportSummary {
+            total_metrics: usage.len(),
+            total_usage: total.to_string(),
+            unique_users: report.unique_users,
+        },
+        usage,
+    }
+}
+
+impl From<&MetricUsage> for MetricUsageView {
+    fn from(used: &MetricUsage) -> Self {
+        let by_user = used.by_user.iter().map(|(user, amount)| {
+            (user.map_or_else(|| NOBODY.to_owned(), |user| user.to_string()), amount.to_string())
+        });
+        Self { total: used.total.to_string(), count: used.count, by_user: by_user.collect() }
+    }
+}

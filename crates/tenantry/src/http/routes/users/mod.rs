@@ -1,0 +1,5 @@
+//! The signed-in user, and what the host application asks about users.
+
+pub mod check_permission;
+pub mod me;
+pub mod provision;

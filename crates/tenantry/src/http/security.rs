@@ -1,0 +1,72 @@
+//! Refusals that leave a security event behind, in a transaction of their own.
+
+use tenantry_domain::permission::Role;
+use uuid::Uuid;
+
+use super::caller::Caller;
+use super::problem::{Code, Problem};
+use super::state::AppState;
+use crate::tenancy::TenancyError;
+use crate::tenancy::security::{Refusal, Severity, record};
+
+/// Writes down that a permission is missing and gives the refusal to answer with.
+pub async fn insufficient(
+    state: &AppState,
+    caller: &Caller,
+    tenant_id: Uuid,
+    needed: &'static str,
+    role: Option<Role>,
+) -> Problem {
+    write(state, caller, tenant_id, ("insufficient_permissions", Severity::Warning), Some(needed), role).await;
+    let problem = Problem::new(Code::InsufficientPermissions)
+        .detail(format!("{needed} is needed for this"))
+        .figure("requiredPermission", needed);
+    match role {
+        Some(role) => problem.figure("role", role.as_str()),
+        None => problem,
+    }
+}
+
+/// Writes down that a tenant was tried that the caller does not belong to.
+pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, kind: &'static str) {
+    write(state, caller, tenant_id, (kind, Severity::Warning), None, None).await;
+}
+
+/// Turns an operation's refusal into a problem, with a security event where it was about rights.
+pub async fn refused(state: &AppState, caller: &Caller, tenant_id: Uuid, error: TenancyError) -> Problem {
+    match error {
+        TenancyError::Forbidden { needed, role } => insufficient(state, caller, tenant_id, needed, role).await,
+        TenancyError::Grant { ref reason, role } => {
+            let kind = ("grant_refused", Severity::Warning);
+            write(state, caller, tenant_id, kind, None, role).await;
+            Problem::new(Code::InsufficientPermissions).detail(reason.clone())
+        }
+        other => other.into(),
+    }
+}
+
+async fn write(
+    state: &AppState,
+    caller: &Caller,
+    tenant_id: Uuid,
+    (kind, severity): (&'static str, Severity),
+    needed_permission: Option<&'static str>,
+    role: Option<Role>,
+) {
+    let request_id = caller.request_id.map(|id| id.to_string());
+    let refusal = Refusal {
+        kind,
+        severity,
+        actor: caller.actor,
+        attempted: Some(tenant_id),
+        needed_permission,
+        role: role.map(Role::as_str),
+        request_id: request_id.as_deref(),
+        address: caller.address.as_deref(),
+        details: &[],
+    };
+    // The refusal stands whether or not it can be written down; that it could not is for the operator.
+    if let Err(error) = record(&state.db, &state.env, &refusal).await {
+        tracing::error!(%error, kind, "a security event could not be written");
+    }
+}

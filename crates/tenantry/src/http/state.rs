@@ -1,0 +1,78 @@
+//! What handlers share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tenantry_domain::plan::Catalog;
+use uuid::Uuid;
+
+use super::auth::TokenVerifier;
+use super::limiter::SlugLimiter;
+use crate::env::Env;
+use crate::storage::Database;
+use crate::storage::keys::PresentedKey;
+use crate::usage::check::Checks;
+use crate::usage::ingest::Ingest;
+
+/// State of the server. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// Pools of the two logins.
+    pub db: Database,
+    /// Time and chance.
+    pub env: Env,
+    /// The entrance to recording usage.
+    pub ingest: Ingest,
+    /// The entrance to checks.
+    pub checks: Checks,
+    /// Who signs tokens.
+    pub verifier: Arc<TokenVerifier>,
+    /// The plans as loaded at start.
+    pub catalog: Arc<Catalog>,
+    /// What is known for good about callers.
+    pub known: Arc<Known>,
+    /// Guesses of slugs per caller.
+    pub slug_limiter: Arc<SlugLimiter>,
+}
+
+/// How many entries a cache holds before it is emptied; a bound on memory, not a tuning knob.
+const CACHE_LIMIT: usize = 100_000;
+
+/// Facts that never change once they are true, so that remembering them cannot make an answer wrong: that a user
+/// was seen under an address, and the hash and tenant of a key. Whether a key is revoked is read every time.
+#[derive(Debug, Default)]
+pub struct Known {
+    users: RwLock<HashMap<Uuid, Option<String>>>,
+    keys: RwLock<HashMap<Uuid, PresentedKey>>,
+}
+
+impl Known {
+    /// Whether the user was seen with this address.
+    pub fn has_user(&self, id: Uuid, email: Option<&str>) -> bool {
+        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+        users.get(&id).is_some_and(|known| email.is_none() || known.as_deref() == email)
+    }
+
+    /// Remembers a user.
+    pub fn put_user(&self, id: Uuid, email: Option<String>) {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        if users.len() >= CACHE_LIMIT {
+            users.clear();
+        }
+        users.insert(id, email);
+    }
+
+    /// What is known of a key.
+    pub fn key(&self, id: Uuid) -> Option<PresentedKey> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Remembers a key.
+    pub fn put_key(&self, key: PresentedKey) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= CACHE_LIMIT {
+            keys.clear();
+        }
+        keys.insert(key.id, key);
+    }
+}
