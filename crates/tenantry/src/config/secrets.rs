@@ -14,7 +14,8 @@ use crate::env::Ids;
 /// Bytes that a secret has at least in production.
 const LEAST_BYTES: usize = 32;
 /// Secrets that stand in examples.
-const WELL_KNOWN: &[&str] = &["secret", "changeme", "your-secret", "super-secret-jwt-token-with-at-least-32-characters-long"];
+const WELL_KNOWN: &[&str] =
+    &["secret", "changeme", "your-secret", "super-secret-jwt-token-with-at-least-32-characters-long"];
 
 /// The secret of HS256 tokens, and whether it was made here.
 #[derive(Debug, Clone)]
@@ -40,7 +41,8 @@ pub fn jwt_secret(config: &Config, ids: &Ids) -> Result<Option<JwtSecret>, Confi
     }
     if config.env == Environment::Production {
         return Err(ConfigError::Secret(
-            "JWT_SECRET is missing: set it to 32 or more random bytes (`openssl rand -base64 48`), or set JWKS_URL".to_owned(),
+            "JWT_SECRET is missing: set it to 32 or more random bytes (`openssl rand -base64 48`), or set JWKS_URL"
+                .to_owned(),
         ));
     }
     let secret = kept(&config.data_dir.join("jwt-secret"), ids)?;

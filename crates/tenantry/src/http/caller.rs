@@ -155,10 +155,14 @@ impl FromRequestParts<AppState> for Context {
             (Actor::User(_), ContextHeader::Organization(id)) => Some(id),
             (Actor::Key { tenant_id, .. }, ContextHeader::None) => Some(tenant_id),
             (Actor::Key { tenant_id, .. }, ContextHeader::Organization(id)) if id == tenant_id => Some(id),
-            (Actor::Key { .. }, ContextHeader::Organization(id)) => return Err(forbidden_tenant(state, &caller, id).await),
+            (Actor::Key { .. }, ContextHeader::Organization(id)) => {
+                return Err(forbidden_tenant(state, &caller, id).await);
+            }
             (Actor::ServiceKey(_), ContextHeader::None) => None,
             (Actor::ServiceKey(_), ContextHeader::Organization(id) | ContextHeader::Tenant(id)) => Some(id),
-            (_, ContextHeader::Tenant(_)) => return wrong("X-Tenant-Id is for service keys; send X-Organization-Id"),
+            (_, ContextHeader::Tenant(_)) => {
+                return wrong("X-Tenant-Id is for service keys; send X-Organization-Id");
+            }
             (Actor::System, _) => None,
         };
         Ok(Self { caller, tenant_id })
@@ -268,10 +272,8 @@ async fn tenant_of_path(parts: &mut Parts, state: &AppState) -> Result<(Caller, 
     let Path(segments) = Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state)
         .await
         .map_err(|_| Problem::not_found())?;
-    let tenant_id = segments
-        .get("id")
-        .and_then(|text| super::extract::parse_uuid(text))
-        .ok_or_else(Problem::not_found)?;
+    let tenant_id =
+        segments.get("id").and_then(|text| super::extract::parse_uuid(text)).ok_or_else(Problem::not_found)?;
     match auth::context_header(&parts.headers)? {
         ContextHeader::Organization(id) | ContextHeader::Tenant(id) if id != tenant_id => {
             Err(Problem::new(Code::ContextMismatch))

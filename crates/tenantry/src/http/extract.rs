@@ -114,7 +114,8 @@ fn without_position(error: &serde_json::Error) -> String {
 fn field_problem(path: &str, message: &str) -> Problem {
     let path = if path == "." || path == "?" { "" } else { path };
     let quoted = message.split('`').nth(1).unwrap_or_default();
-    let names_member = ["unknown field", "missing field", "duplicate field"].iter().any(|kind| message.starts_with(kind));
+    let names_member =
+        ["unknown field", "missing field", "duplicate field"].iter().any(|kind| message.starts_with(kind));
     let field = match (names_member && !path.ends_with(quoted), path.is_empty()) {
         (true, true) => quoted.to_owned(),
         (true, false) => format!("{path}.{quoted}"),
@@ -141,7 +142,11 @@ pub fn parse_uuid(text: &str) -> Option<Uuid> {
 /// A time as RFC 3339 writes it, truncated to microseconds.
 pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     // Only what has an offset; the extended form with a zone in brackets is not RFC 3339.
-    let at: Timestamp = if text.contains('[') { return None } else { text.parse().ok()? };
+    let at: Timestamp = if text.contains('[') {
+        return None;
+    } else {
+        text.parse().ok()?
+    };
     Some(crate::usage::event::truncate_to_micros(at))
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::problem::{CONTENT_TYPE, Code};
 
@@ -52,11 +52,9 @@ fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     by_status
         .into_iter()
         .map(|(status, codes)| {
-            let lines: Vec<String> =
-                codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
+            let lines: Vec<String> = codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
             let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-            let response =
-                ResponseBuilder::new().description(lines.join("; ")).content(CONTENT_TYPE, content).build();
+            let response = ResponseBuilder::new().description(lines.join("; ")).content(CONTENT_TYPE, content).build();
             (status.to_string(), RefOr::T(response))
         })
         .collect()

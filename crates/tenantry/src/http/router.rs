@@ -93,4 +93,3 @@ async fn observe(request: Request, next: Next) -> Response {
     tracing::debug!(request_id = id, method, route, status, elapsed_ms = elapsed.as_secs_f64() * 1e3, "request");
     response
 }
-

@@ -71,8 +71,15 @@ mod tests {
         let urn = format!("urn:uuid:{id}");
         let simple = id.replace('-', "");
         for values in [
-            vec![id, id], vec![list.as_str()], vec![""], vec!["null"], vec!["acme"], vec![spaced.as_str()],
-            vec!["00000000-0000-0000-0000-000000000000"], vec![braced.as_str()], vec![urn.as_str()],
+            vec![id, id],
+            vec![list.as_str()],
+            vec![""],
+            vec!["null"],
+            vec!["acme"],
+            vec![spaced.as_str()],
+            vec!["00000000-0000-0000-0000-000000000000"],
+            vec![braced.as_str()],
+            vec![urn.as_str()],
             vec![simple.as_str()],
         ] {
             assert_eq!(read(&values).unwrap_err().code(), Code::InvalidContextHeader, "{values:?}");

@@ -53,10 +53,7 @@ impl Jwks {
 
     /// The same with another pause between two questions about unknown key ids.
     pub fn with_pause(url: String, pause: Duration) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { url, client, cached: RwLock::new(None), asked: Mutex::new(None), pause })
     }
 

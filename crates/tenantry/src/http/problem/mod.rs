@@ -206,7 +206,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = if error.is_unavailable() { Code::Unavailable } else { Code::Internal };
         let cause = match &error {
-            StoreError::Statement { source, .. } => format!("{error}: {}", crate::storage::describe(source)),
+            StoreError::Statement { source, .. } => {
+                format!("{error}: {}", crate::storage::describe(source))
+            }
             _ => error.to_string(),
         };
         Self::new(code).caused_by(cause)

@@ -75,10 +75,7 @@ fn finish(mut response: Response, id: Uuid) -> Response {
 
 /// Whether an answer was written on purpose. What the router and its layers refuse is empty or plain text.
 fn speaks_for_itself(response: &Response) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| !value.as_bytes().starts_with(b"text/plain"))
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|value| !value.as_bytes().starts_with(b"text/plain"))
 }
 
 /// The problem in place of the old body; headers that say more (`Allow`, `Retry-After`) stay.

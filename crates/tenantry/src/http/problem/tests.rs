@@ -14,7 +14,10 @@ fn app() -> Router {
     Router::new()
         .route("/fine", get(async || "fine"))
         .route("/missing", get(async || Problem::not_found()))
-        .route("/limit", get(async || Problem::new(Code::UsageLimitExceeded).figure("remaining", "3").figure("status", 1)))
+        .route(
+            "/limit",
+            get(async || Problem::new(Code::UsageLimitExceeded).figure("remaining", "3").figure("status", 1)),
+        )
         .route("/secret", get(async || Problem::internal("password authentication failed for tenantry_user")))
         .route("/who", get(async || Problem::new(Code::Unauthenticated)))
         .route("/busy", get(async || Problem::new(Code::Overloaded).retry_after(7)))

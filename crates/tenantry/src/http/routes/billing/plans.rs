@@ -104,10 +104,7 @@ pub struct TierView {
     responses((status = 200, body = Plans), ReadRefusals),
     security(("bearer" = [])),
 )]
-pub async fn plans(
-    State(state): State<AppState>,
-    _permitted: Permitted<ViewBilling>,
-) -> Result<Json<Plans>, Problem> {
+pub async fn plans(State(state): State<AppState>, _permitted: Permitted<ViewBilling>) -> Result<Json<Plans>, Problem> {
     Ok(Json(Plans { data: state.catalog.plans().iter().map(PlanView::from).collect() }))
 }
 

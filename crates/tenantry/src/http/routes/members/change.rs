@@ -43,9 +43,10 @@ pub struct ChangeMember {
 pub async fn change(
     State(state): State<AppState>,
     on: OnTenant<ManageMembers>,
-    Path((_, user_id)): Path<(Uuid, Uuid)>,
+    path: Path<(Uuid, Uuid)>,
     Json(body): Json<ChangeMember>,
 ) -> Result<axum::Json<MemberBody>, Problem> {
+    let Path((_, user_id)) = path;
     let patch = MemberPatch {
         role: body.role.as_deref().map(super::role).transpose()?,
         permissions: body.permissions.map(PermissionOverrides::read).transpose()?,

@@ -28,8 +28,9 @@ use crate::tenancy::members;
 pub async fn remove(
     State(state): State<AppState>,
     on: OnTenant<ManageMembers>,
-    Path((_, user_id)): Path<(Uuid, Uuid)>,
+    path: Path<(Uuid, Uuid)>,
 ) -> Result<StatusCode, Problem> {
+    let Path((_, user_id)) = path;
     match members::remove(&state.db, &state.env, on.caller.actor, on.tenant_id, user_id).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err(security::refused(&state, &on.caller, on.tenant_id, error).await),

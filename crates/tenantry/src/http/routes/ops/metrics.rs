@@ -9,7 +9,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::http::state::AppState;
 
 /// Figures in Prometheus' text format. No tenant, user or key is in them.
-pub async fn metrics(State(state): State<AppState>, Extension(handle): Extension<PrometheusHandle>) -> impl IntoResponse {
+pub async fn metrics(
+    State(state): State<AppState>,
+    Extension(handle): Extension<PrometheusHandle>,
+) -> impl IntoResponse {
     state.db.record_metrics();
     #[expect(clippy::cast_precision_loss, reason = "a queue has thousands of events")]
     metrics::gauge!("tenantry_ingest_waiting_events").set(state.ingest.waiting() as f64);

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use uuid::Uuid;
 
 use super::TenantBody;
 use crate::http::caller::Member;

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use tenantry_domain::permission::Role;
-use uuid::Uuid;
 
 use crate::http::caller::Member;
 use crate::http::problem::Problem;

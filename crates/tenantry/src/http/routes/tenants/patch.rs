@@ -3,7 +3,6 @@
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::TenantBody;
 use crate::http::caller::{ManageMembers, OnTenant};

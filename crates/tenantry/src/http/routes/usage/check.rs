@@ -65,13 +65,8 @@ pub async fn check(
     let amount = Quantity::parse_amount(query.amount.as_deref().unwrap_or("1"))
         .map_err(|error| Problem::invalid("amount", error.to_string()))?;
     let tenant_id = context.tenant()?;
-    let question = Question {
-        actor: context.caller.actor,
-        tenant_id,
-        metric: query.metric,
-        amount,
-        at: state.env.clock.now(),
-    };
+    let question =
+        Question { actor: context.caller.actor, tenant_id, metric: query.metric, amount, at: state.env.clock.now() };
     match state.checks.ask(question).await? {
         Verdict::Standing(standing) => Ok(Json(CheckBody {
             allowed: standing.admits(amount),
@@ -80,6 +75,8 @@ pub async fn check(
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
             would_overage: standing.would_overage(amount).to_string(),
         })),
-        Verdict::Forbidden => Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, "viewUsage").await),
+        Verdict::Forbidden => {
+            Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, "viewUsage").await)
+        }
     }
 }

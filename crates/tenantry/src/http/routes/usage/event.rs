@@ -103,18 +103,17 @@ impl EventBody<'_> {
     fn content(&self, frame: &Frame<'_>) -> Result<Content, Invalid> {
         if let Some(reverses) = &self.reverses {
             if self.metric.is_some() || self.amount.is_some() || self.timestamp.is_some() {
-                return Err(invalid("reverses", "a correction takes an event back whole: leave metric, amount and timestamp out"));
+                return Err(invalid(
+                    "reverses",
+                    "a correction takes an event back whole: leave metric, amount and timestamp out",
+                ));
             }
             check_key("reverses", reverses)?;
             return Ok(Content::Reversal { reverses: reverses.clone().into_owned() });
         }
         let metric = required("metric", self.metric.as_deref())?;
         if !frame.catalog.declares_metric(metric) {
-            return Err(Invalid::new(
-                "unknown_metric",
-                "metric",
-                "is declared by no plan; see GET /api/billing/plans",
-            ));
+            return Err(Invalid::new("unknown_metric", "metric", "is declared by no plan; see GET /api/billing/plans"));
         }
         let raw = self.amount.ok_or_else(|| invalid("amount", "is missing"))?.get();
         Ok(Content::Usage { metric: metric.to_owned(), amount: read_amount(raw)? })
@@ -142,7 +141,9 @@ fn check_key(field: &'static str, key: &str) -> Result<(), Invalid> {
 /// Reads a JSON number or a string from its digits: a float would change them.
 fn read_amount(raw: &str) -> Result<Quantity, Invalid> {
     let text: Cow<'_, str> = if raw.starts_with('"') {
-        serde_json::from_str::<String>(raw).map_err(|_| invalid("amount", "must be a number or a string of digits"))?.into()
+        serde_json::from_str::<String>(raw)
+            .map_err(|_| invalid("amount", "must be a number or a string of digits"))?
+            .into()
     } else {
         raw.into()
     };

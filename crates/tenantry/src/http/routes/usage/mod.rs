@@ -110,6 +110,10 @@ fn declared(state: &AppState, metric: &str) -> Result<(), Problem> {
 
 /// A bound of a span as it was sent.
 fn bound(field: &'static str, text: Option<&str>) -> Result<Option<jiff::Timestamp>, Problem> {
-    text.map(|text| parse_timestamp(text).ok_or_else(|| Problem::invalid(field, "must be a time as RFC 3339 writes it, such as 2026-11-01T00:00:00Z")))
-        .transpose()
+    text.map(|text| {
+        parse_timestamp(text).ok_or_else(|| {
+            Problem::invalid(field, "must be a time as RFC 3339 writes it, such as 2026-11-01T00:00:00Z")
+        })
+    })
+    .transpose()
 }

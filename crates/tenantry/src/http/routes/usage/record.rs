@@ -38,7 +38,6 @@ pub struct Batch<'a> {
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
 #[schema(as = UsageBody)]
-#[expect(dead_code, reason = "describes the body; which of the two it is, is seen before it is read")]
 pub enum UsageBody<'a> {
     /// One event.
     One(EventBody<'a>),
@@ -243,12 +242,7 @@ impl BatchAnswer {
 }
 
 /// The refusal of a caller that the ingest transaction or a check did not let in.
-pub async fn refuse_forbidden(
-    state: &AppState,
-    caller: &Caller,
-    tenant_id: Uuid,
-    needed: &'static str,
-) -> Problem {
+pub async fn refuse_forbidden(state: &AppState, caller: &Caller, tenant_id: Uuid, needed: &'static str) -> Problem {
     // Whether it is no member or a member without the permission: only members are told of permissions.
     match crate::http::caller::permissions_of(state, caller, tenant_id).await {
         Ok(Some((role, _))) => security::insufficient(state, caller, tenant_id, needed, role).await,

@@ -61,7 +61,9 @@ pub async fn check_permission(
     let tx = state.db.read_as_service("check_permission", &[query.tenant_id]).await?;
     let member = members::membership(&tx, query.tenant_id, query.user_id).await?;
     tx.rollback().await?;
-    let Some(member) = member else { return Ok(Json(CheckAnswer { allowed: false, role: None })) };
+    let Some(member) = member else {
+        return Ok(Json(CheckAnswer { allowed: false, role: None }));
+    };
     let has = effective(authority::role(&member.role)?, &authority::overrides(&member.permissions)?);
     Ok(Json(CheckAnswer { allowed: has.contains(permission), role: Some(member.role) }))
 }
