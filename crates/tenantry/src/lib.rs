@@ -5,8 +5,10 @@
 
 pub mod billing;
 pub mod config;
+pub mod deployment;
 pub mod env;
 pub mod http;
 pub mod storage;
 pub mod tenancy;
 pub mod usage;
+pub mod worker;

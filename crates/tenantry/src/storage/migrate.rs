@@ -2,6 +2,7 @@
 //!
 //! Runs with the admin's connection only; a serving process never holds it while it answers requests.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 
 use super::{StoreError, describe, pool::tls_connector};
@@ -25,9 +26,14 @@ mod embedded {
 /// Why a database is not ready to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The admin's connection failed.
-    #[error("cannot connect to the database as its admin: {0}; check DATABASE_ADMIN_URL")]
-    Connect(String),
+    /// A connection failed.
+    #[error("cannot connect to the database as {user}: {reason}; check its database URL")]
+    Connect {
+        /// Name of the login.
+        user: String,
+        /// What the driver or the server says.
+        reason: String,
+    },
     /// The server is too old.
     #[error(
         "PostgreSQL {found} has known holes in row security; Tenantry needs at least 15.14, 16.10, 17.6 or 18.0: update the server"
@@ -83,8 +89,10 @@ pub struct LoginPasswords<'a> {
 
 /// Connects, with TLS where the URL asks for it, and drives the connection in the background.
 pub async fn connect(config: &Config) -> Result<Client, MigrateError> {
-    let (client, connection) =
-        config.connect(tls_connector()?).await.map_err(|error| MigrateError::Connect(describe(&error)))?;
+    let (client, connection) = config.connect(tls_connector()?).await.map_err(|error| MigrateError::Connect {
+        user: config.get_user().unwrap_or("nobody").to_owned(),
+        reason: describe(&error),
+    })?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = describe(&error), "admin connection ended");
@@ -120,7 +128,14 @@ pub async fn migrate(
             "select tenantry.ensure_usage_month(now()), tenantry.ensure_usage_month(now() + interval '1 month'); reset role",
         )
         .await?;
-    client.batch_execute("select pg_advisory_unlock(hashtext('tenantry.migrate'))").await?;
+    // The logins may see which version the schema has, so that a server can say what is missing.
+    client
+        .batch_execute(&format!(
+            "grant usage on schema tenantry_meta to {USER_ROLE}, {SERVICE_ROLE};
+             grant select on tenantry_meta.migrations to {USER_ROLE}, {SERVICE_ROLE};
+             select pg_advisory_unlock(hashtext('tenantry.migrate'))"
+        ))
+        .await?;
     Ok(Migrated {
         version: needed_version(),
         applied: report.applied_migrations().iter().map(ToString::to_string).collect(),
@@ -130,6 +145,35 @@ pub async fn migrate(
 /// The schema version that this binary was built for.
 pub fn needed_version() -> i32 {
     embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
+/// The schema version of the database; 0 where it was never migrated. `login` is the admin or one of the logins.
+pub async fn found_version(login: &Config) -> Result<i32, MigrateError> {
+    let client = connect(login).await?;
+    if client.query_one("select to_regclass('tenantry_meta.migrations') is null", &[]).await?.get(0) {
+        return Ok(0);
+    }
+    Ok(client.query_one("select coalesce(max(version), 0)::int from tenantry_meta.migrations", &[]).await?.get(0))
+}
+
+/// Refuses a database that lacks migrations of this binary. A newer one is fine: migrations only add.
+pub async fn check_schema(login: &Config) -> Result<(), MigrateError> {
+    let (found, needed) = (found_version(login).await?, needed_version());
+    if found < needed { Err(MigrateError::Behind { found, needed }) } else { Ok(()) }
+}
+
+/// Makes a database of this name on a server that is ours, if there is none.
+pub async fn create_database(admin: &Config, name: &str) -> Result<(), MigrateError> {
+    let client = connect(admin).await?;
+    let found = client.query_opt("select from pg_database where datname = $1", &[&name]).await?;
+    if found.is_some() {
+        return Ok(());
+    }
+    let quoted: String = client.query_one("select quote_ident($1)", &[&name]).await?.get(0);
+    match client.batch_execute(&format!("create database {quoted}")).await {
+        Err(error) if error.code() == Some(&SqlState::DUPLICATE_DATABASE) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Refuses servers with known holes in row security.

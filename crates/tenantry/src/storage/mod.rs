@@ -3,6 +3,7 @@
 pub mod audit;
 mod error;
 pub mod idempotency;
+pub mod jobs;
 pub mod keys;
 pub mod members;
 pub mod migrate;

@@ -1,0 +1,94 @@
+//! The queue of side effects: claimed by a lease, finished or tried again later.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::row::Column as _;
+use super::{StoreError, Tx};
+use crate::query;
+
+/// A job that this process holds until its lease ends.
+#[derive(Debug, Clone)]
+pub struct ClaimedJob {
+    /// The tenant it belongs to.
+    pub tenant_id: Uuid,
+    /// Its id.
+    pub id: Uuid,
+    /// What is to be done.
+    pub kind: String,
+    /// With what.
+    pub payload: serde_json::Value,
+    /// How often it was begun, this time included.
+    pub attempts: i32,
+}
+
+query! {
+    service CLAIM = "
+        update tenantry.jobs j set lease_token = $1, lease_until = $3, attempts = j.attempts + 1
+        from (
+            select tenant_id, id from tenantry.jobs
+            where finished_at is null and run_at <= $2 and (lease_until is null or lease_until <= $2)
+            order by run_at limit $4
+            for update skip locked
+        ) due
+        where j.tenant_id = due.tenant_id and j.id = due.id
+        returning j.tenant_id, j.id, j.kind, j.payload, j.attempts";
+    service FINISH = "
+        update tenantry.jobs set finished_at = $4, lease_token = null, lease_until = null, last_error = null
+        where tenant_id = $1 and id = $2 and lease_token = $3";
+    service POSTPONE = "
+        update tenantry.jobs set run_at = $4, last_error = $5, lease_token = null, lease_until = null
+        where tenant_id = $1 and id = $2 and lease_token = $3";
+    service COUNT_DUE = "select count(*) from tenantry.jobs where finished_at is null and run_at <= $1";
+    service ENSURE_MONTH = "select tenantry.ensure_usage_month($1)";
+}
+
+/// Takes jobs that are due, the oldest first, for a lease that ends at `until`. Jobs of a worker that died are
+/// taken when its lease is over.
+pub async fn claim(
+    tx: &Tx,
+    lease: Uuid,
+    (now, until): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<Vec<ClaimedJob>, StoreError> {
+    tx.rows(&CLAIM, &[&lease, &now, &until, &limit])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(ClaimedJob {
+                tenant_id: row.col(0)?,
+                id: row.col(1)?,
+                kind: row.col(2)?,
+                payload: row.col(3)?,
+                attempts: row.col(4)?,
+            })
+        })
+        .collect()
+}
+
+/// Marks a job done. False where the lease was lost: somebody else does or did it.
+pub async fn finish(tx: &Tx, job: &ClaimedJob, lease: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(tx.execute(&FINISH, &[&job.tenant_id, &job.id, &lease, &now]).await? == 1)
+}
+
+/// Gives a job back, to be done at `run_at`. `reason` is for the operator. False where the lease was lost.
+pub async fn postpone(
+    tx: &Tx,
+    job: &ClaimedJob,
+    lease: Uuid,
+    run_at: Timestamp,
+    reason: Option<&str>,
+) -> Result<bool, StoreError> {
+    Ok(tx.execute(&POSTPONE, &[&job.tenant_id, &job.id, &lease, &run_at, &reason]).await? == 1)
+}
+
+/// Jobs that wait to be done.
+pub async fn count_due(tx: &Tx, now: Timestamp) -> Result<i64, StoreError> {
+    tx.one(&COUNT_DUE, &[&now]).await?.col(0)
+}
+
+/// Makes sure that usage of this month finds its partition.
+pub async fn ensure_month(tx: &Tx, at: Timestamp) -> Result<(), StoreError> {
+    tx.one(&ENSURE_MONTH, &[&at]).await?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! What is done behind the requests: due jobs, one tenant at a time, and housekeeping.
+//!
+//! A job is a row that was committed with its cause. A worker leases it, opens its tenant, does it, and marks it
+//! done; a worker that dies loses its lease, and the job is done by another. Every job is safe to do twice.
+
+mod housekeeping;
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::env::Env;
+use crate::storage::jobs::{self, ClaimedJob};
+use crate::storage::{Database, StoreError};
+use crate::usage::closing::{self, Closed};
+use crate::write_tx;
+
+/// How long a worker waits before it looks again, when nothing was due.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a job may take before another worker takes it over.
+const LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// Jobs that are claimed at once.
+const AT_ONCE: i64 = 20;
+/// How long a job that came too early waits.
+const EARLY: SignedDuration = SignedDuration::from_mins(5);
+/// The longest pause between two tries of a job that fails.
+const LONGEST_PAUSE_SECONDS: i64 = 3600;
+
+/// What became of a job.
+enum Done {
+    Finished,
+    /// Not yet; again at this time.
+    Later(Timestamp),
+}
+
+/// Why a job is not done.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no such kind of job; a newer tenantry may know it")]
+    UnknownKind,
+    #[error("the payload has no {0}")]
+    Payload(&'static str),
+}
+
+/// The worker of a server.
+#[derive(Debug)]
+pub struct Worker {
+    stopping: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts working.
+    pub fn start(db: Database, env: Env) -> Self {
+        let stopping = CancellationToken::new();
+        let task = tokio::spawn(work(db, env, stopping.clone()));
+        Self { stopping, task }
+    }
+
+    /// Finishes the job in hand and stops.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the worker ended badly");
+        }
+    }
+}
+
+async fn work(db: Database, env: Env, stopping: CancellationToken) {
+    let mut housekeeping = housekeeping::Housekeeping::default();
+    while !stopping.is_cancelled() {
+        housekeeping.run_if_due(&db, &env).await;
+        let done = match run_due(&db, &env, &stopping).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(%error, "jobs could not be claimed");
+                0
+            }
+        };
+        if done == 0 {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// Does the jobs that are due, one after the other; how many were claimed. Also for commands and tests that do
+/// not wait for a server.
+pub async fn run_due(db: &Database, env: &Env, stopping: &CancellationToken) -> Result<usize, StoreError> {
+    let now = env.clock.now();
+    let lease = env.ids.uuid_v7(now);
+    let until = now.checked_add(LEASE).unwrap_or(now);
+    let claimed = write_tx!(db, "claim_jobs", &[], |tx| jobs::claim(tx, lease, (now, until), AT_ONCE).await)?;
+    for job in &claimed {
+        if stopping.is_cancelled() {
+            settle(db, job, lease, Ok(Done::Later(env.clock.now())), env).await?;
+            continue;
+        }
+        let done = run(db, env, job).await;
+        settle(db, job, lease, done, env).await?;
+    }
+    Ok(claimed.len())
+}
+
+async fn run(db: &Database, env: &Env, job: &ClaimedJob) -> Result<Done, JobError> {
+    match job.kind.as_str() {
+        "close_period" => {
+            let start = job.payload.get("periodStart").and_then(|value| value.as_str());
+            let start = start.and_then(|text| text.parse().ok()).ok_or(JobError::Payload("periodStart"))?;
+            Ok(match closing::close_period(db, env, job.tenant_id, start).await? {
+                Closed::Now | Closed::Before => Done::Finished,
+                Closed::NotYet => Done::Later(later(env.clock.now(), EARLY)),
+            })
+        }
+        _ => Err(JobError::UnknownKind),
+    }
+}
+
+async fn settle(
+    db: &Database,
+    job: &ClaimedJob,
+    lease: Uuid,
+    done: Result<Done, JobError>,
+    env: &Env,
+) -> Result<(), StoreError> {
+    let now = env.clock.now();
+    let (outcome, run_at, reason) = match done {
+        Ok(Done::Finished) => ("done", None, None),
+        Ok(Done::Later(at)) => ("later", Some(at), None),
+        Err(error) => {
+            tracing::warn!(%error, tenant = %job.tenant_id, job = %job.id, kind = job.kind, attempts = job.attempts, "a job failed");
+            ("failed", Some(later(now, pause(job.attempts))), Some(error.to_string()))
+        }
+    };
+    metrics::counter!("tenantry_jobs_total", "kind" => job.kind.clone(), "outcome" => outcome).increment(1);
+    let is_ours = write_tx!(db, "settle_job", &[], |tx| {
+        match run_at {
+            None => jobs::finish(tx, job, lease, now).await,
+            Some(run_at) => jobs::postpone(tx, job, lease, run_at, reason.as_deref()).await,
+        }
+    })?;
+    if !is_ours {
+        tracing::info!(job = %job.id, kind = job.kind, "another worker took the job over");
+    }
+    Ok(())
+}
+
+/// 5 seconds, doubled with each failure, up to an hour.
+fn pause(attempts: i32) -> SignedDuration {
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
+    SignedDuration::from_secs((5_i64 << doublings).min(LONGEST_PAUSE_SECONDS))
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour() {
+        let seconds: Vec<i64> = [0, 1, 2, 3, 11, 1000].map(|attempts| pause(attempts).as_secs()).to_vec();
+        assert_eq!(seconds, [5, 5, 10, 20, 3600, 3600]);
+    }
+}
