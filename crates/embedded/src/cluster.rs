@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use crate::layout::{FolderLock, Layout, set_mode};
 use crate::server_user::ServerUser;
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Connection {
 /// A running cluster that this process holds. Dropped without [`Cluster::stop`], the server goes on.
 #[derive(Debug)]
 pub struct Cluster {
-    programs: Programs,
+    programs: Arc<Programs>,
     connection: Connection,
     _lock: FolderLock,
 }
@@ -72,7 +73,7 @@ impl Cluster {
                 programs.start()?;
             }
             let connection = programs.connection(password)?;
-            Ok(Self { programs, connection, _lock: lock })
+            Ok(Self { programs: Arc::new(programs), connection, _lock: lock })
         })
         .await
     }
@@ -80,6 +81,19 @@ impl Cluster {
     /// How to connect.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Starts the server again if it died under us, with the settings and the port that it had. True where it had to.
+    pub async fn revive(&self) -> Result<bool, ClusterError> {
+        let programs = Arc::clone(&self.programs);
+        blocking(move || {
+            let is_dead = !programs.is_running();
+            if is_dead {
+                programs.start()?;
+            }
+            Ok(is_dead)
+        })
+        .await
     }
 
     /// Ends all sessions, writes everything out and stops the server.

@@ -1,6 +1,7 @@
 //! Which database a command works on: the private cluster of the data folder, or the one that URLs name.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -53,7 +54,7 @@ pub struct Deployment {
     /// What this call migrated; none where it had no reason or no right to.
     pub migrated: Option<Migrated>,
     /// The private cluster, where this process holds it.
-    pub cluster: Option<Cluster>,
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 impl std::fmt::Debug for Deployment {
@@ -75,7 +76,7 @@ impl Deployment {
         };
         let opened = Self::with_logins(config, admin, purpose).await;
         match (opened, cluster) {
-            (Ok(opened), cluster) => Ok(Self { cluster, ..opened }),
+            (Ok(opened), cluster) => Ok(Self { cluster: cluster.map(Arc::new), ..opened }),
             (Err(error), Some(cluster)) => {
                 // The first error is the one to tell; a server that goes on running is found by the next start.
                 let _ = cluster.stop().await;
@@ -108,7 +109,8 @@ impl Deployment {
     /// Ends all connections and, where it is ours, the cluster.
     pub async fn close(self) -> Result<(), ClusterError> {
         self.db.close();
-        match self.cluster {
+        // Whoever else held it, the watch over it, has ended by now.
+        match self.cluster.and_then(Arc::into_inner) {
             Some(cluster) => cluster.stop().await,
             None => Ok(()),
         }

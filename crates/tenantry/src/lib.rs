@@ -4,10 +4,12 @@
 //! `tenantry-domain` crate. Only `storage` names SQL. Nobody calls up.
 
 pub mod billing;
+pub mod cli;
 pub mod config;
 pub mod deployment;
 pub mod env;
 pub mod http;
+pub mod server;
 pub mod storage;
 pub mod tenancy;
 pub mod usage;

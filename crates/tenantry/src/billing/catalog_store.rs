@@ -40,6 +40,14 @@ impl MaybeRetryable for LoadError {
     }
 }
 
+/// Whether a catalog was ever loaded.
+pub async fn is_loaded(db: &Database) -> Result<bool, StoreError> {
+    let tx = db.read_as_service("is_catalog_loaded", &[]).await?;
+    let plan = rows::default_plan(&tx).await?;
+    tx.rollback().await?;
+    Ok(plan.is_some())
+}
+
 /// Brings the database to this catalog. An unchanged plan keeps its version, a changed one gets the next, one that is
 /// gone is kept for those who have it. Replicas that start at once stand in line.
 pub async fn load(db: &Database, env: &Env, catalog: &Catalog) -> Result<Loaded, LoadError> {

@@ -224,8 +224,9 @@ fn describe(error: &figment::Error, file: &Path) -> ConfigError {
     let key = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
     // Only the kind of a value, never the value: it may be a secret.
     let what = match &error.kind {
-        figment::error::Kind::InvalidType(_, expected) => format!("must be {expected}"),
-        figment::error::Kind::InvalidValue(_, expected) => format!("must be {expected}"),
+        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
+            format!("must be {expected}")
+        }
         figment::error::Kind::UnknownField(field, known) => {
             format!("unknown key {field:?}; known are {}", known.join(", "))
         }

@@ -107,13 +107,12 @@ async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
 async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
     let unknown = || Problem::new(Code::Unauthenticated);
     let presented = auth::parse_key(token).ok_or_else(unknown)?;
-    let key = match state.known.key(presented.id) {
-        Some(key) => key,
-        None => {
-            let key = crate::tenancy::keys::find(&state.db, presented.id).await?.ok_or_else(unknown)?;
-            state.known.put_key(key.clone());
-            key
-        }
+    let key = if let Some(key) = state.known.key(presented.id) {
+        key
+    } else {
+        let key = crate::tenancy::keys::find(&state.db, presented.id).await?.ok_or_else(unknown)?;
+        state.known.put_key(key.clone());
+        key
     };
     if !presented.matches(&key.secret_hash) {
         return Err(unknown());
@@ -150,20 +149,15 @@ impl FromRequestParts<AppState> for Context {
         let caller = Caller::from_request_parts(parts, state).await?;
         let named = auth::context_header(&parts.headers)?;
         let wrong = |detail: &str| Err(Problem::new(Code::InvalidContextHeader).detail(detail));
-        let tenant_id = match (caller.actor, named) {
-            (Actor::User(id), ContextHeader::None) => Some(id),
-            (Actor::User(_), ContextHeader::Organization(id)) => Some(id),
-            (Actor::Key { tenant_id, .. }, ContextHeader::None) => Some(tenant_id),
-            (Actor::Key { tenant_id, .. }, ContextHeader::Organization(id)) if id == tenant_id => Some(id),
-            (Actor::Key { .. }, ContextHeader::Organization(id)) => {
+        let tenant_id = match (named, caller.actor) {
+            (ContextHeader::None, actor) => actor.home(),
+            (ContextHeader::Organization(id), Actor::Key { tenant_id, .. }) if id != tenant_id => {
                 return Err(forbidden_tenant(state, &caller, id).await);
             }
-            (Actor::ServiceKey(_), ContextHeader::None) => None,
-            (Actor::ServiceKey(_), ContextHeader::Organization(id) | ContextHeader::Tenant(id)) => Some(id),
-            (_, ContextHeader::Tenant(_)) => {
+            (ContextHeader::Tenant(_), Actor::User(_) | Actor::Key { .. }) => {
                 return wrong("X-Tenant-Id is for service keys; send X-Organization-Id");
             }
-            (Actor::System, _) => None,
+            (ContextHeader::Organization(id) | ContextHeader::Tenant(id), _) => Some(id),
         };
         Ok(Self { caller, tenant_id })
     }
@@ -386,12 +380,10 @@ impl FromRequestParts<AppState> for SignedInUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        match caller.user_id() {
-            Some(user_id) => Ok(Self { caller, user_id }),
-            None => {
-                let home = caller.actor.home().unwrap_or(Uuid::nil());
-                Err(security::insufficient(state, &caller, home, "user", None).await)
-            }
+        if let Some(user_id) = caller.user_id() {
+            return Ok(Self { caller, user_id });
         }
+        let home = caller.actor.home().unwrap_or(Uuid::nil());
+        Err(security::insufficient(state, &caller, home, "user", None).await)
     }
 }

@@ -10,8 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::problem::{Code, Problem};
@@ -102,7 +103,7 @@ pub fn has_member(bytes: &[u8], name: &str) -> bool {
     let quoted = format!("\"{name}\"");
     // The usual case is decided by the first member; reading it all is for the others.
     bytes[start..].starts_with(quoted.as_bytes())
-        || serde_json::from_slice::<HashMap<String, IgnoredAny>>(bytes).is_ok_and(|members| members.contains_key(name))
+        || serde_json::from_slice::<HashMap<String, &RawValue>>(bytes).is_ok_and(|members| members.contains_key(name))
 }
 
 fn without_position(error: &serde_json::Error) -> String {

@@ -94,6 +94,9 @@ query! {
     both GET = "
         select id, type, name, slug, owner_id, settings, created_at, updated_at
         from tenantry.tenants where id = $1 and deleted_at is null";
+    service ALL = "
+        select id, type, name, slug, owner_id, settings, created_at, updated_at
+        from tenantry.tenants where deleted_at is null order by id";
     service INSERT = "
         insert into tenantry.tenants (id, type, name, slug, owner_id, settings, created_at, updated_at)
         values ($1, $2, $3, $4, $5, $6, $7, $7)
@@ -116,6 +119,11 @@ pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<LockedTenant>, StoreError>
 /// A tenant that the transaction may see.
 pub async fn get(tx: &Tx, id: Uuid) -> Result<Option<TenantRow>, StoreError> {
     tx.opt(&GET, &[&id]).await?.map(|row| TenantRow::from_row(&row)).transpose()
+}
+
+/// All tenants that the transaction was opened for, by id; for the command line.
+pub async fn all(tx: &Tx) -> Result<Vec<TenantRow>, StoreError> {
+    tx.rows(&ALL, &[]).await?.iter().map(TenantRow::from_row).collect()
 }
 
 /// Makes a tenant; nothing where another one has the slug (also one whose transaction was still open: this

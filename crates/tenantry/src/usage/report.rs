@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use tenantry_domain::limit::Standing;
 use tenantry_domain::period::period_containing;
@@ -91,7 +91,8 @@ pub enum ReportError {
     Empty,
 }
 
-/// Makes a report over `[from, to)`, by default the current period.
+/// Makes a report over `[from, to)`, by default the current period. Limits are those of the period in which the span
+/// ends: of the current one, unless the span ended before it began.
 pub async fn report(
     tx: &Tx,
     tenant: Uuid,
@@ -99,7 +100,7 @@ pub async fn report(
     to: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Report, ReportError> {
-    let current = current(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+    let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
     let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
     if from >= to {
         return Err(ReportError::Empty);
@@ -118,6 +119,12 @@ pub async fn report(
         users.extend(user);
     }
     Ok(Report { from, to, current, usage, unique_users: users.len() })
+}
+
+/// The last instant before the end of a span, or now where the span goes on.
+fn last_instant(to: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let before = |to: Timestamp| to.checked_sub(SignedDuration::from_micros(1)).unwrap_or(to);
+    to.map_or(now, |to| now.min(before(to)))
 }
 
 /// The sum of one metric over `[from, to)`, by default the current period, and how many events that is.

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, RwLock};
 use crate::http::problem::{Code, Problem};
 
 /// How long keys are used without asking again.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 /// How long to wait before asking again for a key id that the issuer did not have.
 const PAUSE: Duration = Duration::from_secs(10);
 /// How long the issuer may take.

@@ -36,8 +36,7 @@ pub async fn render(State(env): State<Env>, mut request: Request, next: Next) ->
 }
 
 /// What a caught panic is answered with: the message is for the log alone.
-///
-/// The shape is that of a handler for the panic-catching layer.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that the layer calls")]
 pub fn panic_response(panic: Box<dyn Any + Send + 'static>) -> Response {
     let message = panic
         .downcast_ref::<String>()

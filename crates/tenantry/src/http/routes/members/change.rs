@@ -43,10 +43,11 @@ pub struct ChangeMember {
 pub async fn change(
     State(state): State<AppState>,
     on: OnTenant<ManageMembers>,
-    path: Path<(Uuid, Uuid)>,
+    ids: Path<(Uuid, Uuid)>,
     Json(body): Json<ChangeMember>,
 ) -> Result<axum::Json<MemberBody>, Problem> {
-    let Path((_, user_id)) = path;
+    // Taken apart here, since the OpenAPI macro takes no pattern of a tuple.
+    let Path((_, user_id)) = ids;
     let patch = MemberPatch {
         role: body.role.as_deref().map(super::role).transpose()?,
         permissions: body.permissions.map(PermissionOverrides::read).transpose()?,

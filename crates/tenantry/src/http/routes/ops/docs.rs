@@ -15,13 +15,9 @@ const PAGE: &str = include_str!("docs.html");
 /// The routes of the documents.
 pub fn routes(document: utoipa::openapi::OpenApi) -> Router<AppState> {
     Router::new()
-        .route("/openapi.json", get(move || openapi(document.clone())))
+        .route("/openapi.json", get(async move || Json(document.clone())))
         .route("/docs", get(docs))
         .route("/docs/problems", get(problems))
-}
-
-async fn openapi(document: utoipa::openapi::OpenApi) -> Json<utoipa::openapi::OpenApi> {
-    Json(document)
 }
 
 async fn docs(State(_): State<AppState>) -> impl IntoResponse {

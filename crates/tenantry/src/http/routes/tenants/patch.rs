@@ -30,6 +30,7 @@ pub struct PatchTenant {
 }
 
 /// Tells null from missing.
+#[expect(clippy::option_option, reason = "missing keeps the address, null takes it away")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -41,7 +41,7 @@ pub struct ReportBody {
     pub tenant: ReportTenant,
     /// What it covers.
     pub period: ReportPeriod,
-    /// Plan and limits of the current period.
+    /// Plan, and limits of the period in which the span ends.
     pub subscription: ReportSubscription,
     /// Use by metric.
     pub usage: BTreeMap<String, MetricUsageView>,
@@ -83,7 +83,7 @@ pub struct ReportSubscription {
     /// As Stripe names it.
     #[schema(example = "active")]
     pub status: String,
-    /// Where each metric stands in the current period.
+    /// Where each metric stands in the period in which the span ends.
     pub limits: BTreeMap<String, LimitView>,
 }
 

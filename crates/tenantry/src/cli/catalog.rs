@@ -1,0 +1,88 @@
+//! `tenantry catalog`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+use tenantry_domain::money::Money;
+use tenantry_domain::plan::{Allowance, Catalog, MetricTerms, Mode, Prices};
+
+use super::output::table;
+use super::{Failure, Session};
+use crate::billing::catalog_file;
+use crate::http::routes::billing::plans::PlanView;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CatalogCommand {
+    /// Read the plan catalog and say all that is wrong with it
+    Check,
+    /// Show the plans of the catalog
+    Show,
+}
+
+pub(super) fn run(session: &Session, command: &CatalogCommand) -> Result<ExitCode, Failure> {
+    let file = &session.config.plans;
+    let catalog = catalog_file::read(file)?;
+    match command {
+        CatalogCommand::Check => {
+            let plans = catalog.plans().len();
+            let value = json!({ "file": file, "plans": plans, "metrics": catalog.metrics().len() });
+            let text = || format!("{}: {plans} plans, {} metrics, all fine", file.display(), catalog.metrics().len());
+            session.out.print(&value, text)?;
+        }
+        CatalogCommand::Show => {
+            let plans: Vec<PlanView> = catalog.plans().iter().map(PlanView::from).collect();
+            session.out.print(&json!({ "data": plans }), || text(&catalog))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(catalog: &Catalog) -> String {
+    let mut text = String::new();
+    for plan in catalog.plans() {
+        let mark = if plan.default { " (default)" } else { "" };
+        let trial = if plan.trial_days > 0 { format!(", {} days of trial", plan.trial_days) } else { String::new() };
+        let prices = plan.prices.as_ref().map_or_else(|| "free".to_owned(), price);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}{mark}: {}, rank {}, {prices}{trial}", plan.id, plan.name, plan.rank);
+        let rows = plan.metrics.iter().map(|(name, terms)| [format!("  {name}"), included(terms), overage(terms)]);
+        text.push_str(&table(["  metric", "included", "above it"], rows));
+        text.push('\n');
+    }
+    text
+}
+
+fn price(prices: &Prices) -> String {
+    let money = |minor, interval| Some(format!("{} a {interval}", Money { minor: minor?, currency: prices.currency }));
+    [money(prices.month, "month"), money(prices.year, "year")].into_iter().flatten().collect::<Vec<_>>().join(" or ")
+}
+
+fn included(terms: &MetricTerms) -> String {
+    match &terms.allowance {
+        Allowance::Unlimited => "unlimited".to_owned(),
+        Allowance::Included(quantity) => quantity.to_string(),
+    }
+}
+
+fn overage(terms: &MetricTerms) -> String {
+    let Some(overage) = &terms.overage else {
+        return if matches!(terms.allowance, Allowance::Unlimited) { String::new() } else { "refused".to_owned() };
+    };
+    let unit = match (overage.mode, overage.per) {
+        (Mode::Package, per) => format!(" per begun {per}"),
+        (_, 1) => " each".to_owned(),
+        (_, per) => format!(" per {per}"),
+    };
+    let tiers: Vec<String> = overage
+        .tiers
+        .iter()
+        .map(|tier| match tier.up_to {
+            Some(up_to) => format!("{} up to {up_to}", tier.unit_price),
+            None if overage.tiers.len() > 1 => format!("{} beyond", tier.unit_price),
+            None => tier.unit_price.to_string(),
+        })
+        .collect();
+    format!("{} minor units{unit} ({})", tiers.join(", "), overage.mode.as_str())
+}

@@ -1,0 +1,76 @@
+//! `tenantry usage report`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use tenantry_domain::money::{Currency, Money};
+use uuid::Uuid;
+
+use crate::cli::output::table;
+use crate::cli::{Failure, Session};
+use crate::http::routes::usage::report::{ReportBody, ReportTenant, view};
+use crate::storage::tenants;
+use crate::usage::report;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Report {
+    /// The tenant
+    #[arg(long, value_name = "UUID")]
+    tenant: Uuid,
+    /// A whole UTC hour or a bound of a period, as in 2026-11-01T00:00:00Z [default: the current period's start]
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// The same, not included [default: the current period's end]
+    #[arg(long, value_name = "TIME")]
+    to: Option<Timestamp>,
+}
+
+pub(super) async fn run(session: &Session, report: &Report) -> Result<ExitCode, Failure> {
+    let body = session.on_database(async |opened| {
+        let tx = opened.db.read_as_service("report_usage", &[report.tenant]).await?;
+        let tenant = tenants::get(&tx, report.tenant).await?;
+        let found = report::report(&tx, report.tenant, report.from, report.to, session.env.clock.now()).await;
+        tx.rollback().await?;
+        let tenant = tenant.ok_or_else(|| Failure::usage(format!("--tenant: there is no tenant {}", report.tenant)))?;
+        let found = found.map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(view(ReportTenant { id: tenant.id, r#type: tenant.kind, name: tenant.name }, &found))
+    });
+    let body = body.await?;
+    session.out.print(&body, || text(&body))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(body: &ReportBody) -> String {
+    let mut text = format!(
+        "{} ({}) on plan {}, {}\nfrom {} to {}\n\n",
+        body.tenant.name,
+        body.tenant.id,
+        body.subscription.plan_id,
+        body.subscription.status,
+        body.period.start,
+        body.period.end
+    );
+    let limits = body.subscription.limits.iter().map(|(metric, limit)| {
+        let or_unlimited = |quantity: &Option<String>| quantity.clone().unwrap_or_else(|| "unlimited".to_owned());
+        let overage = match (limit.allow_overages, limit.currency.parse::<Currency>()) {
+            (true, Ok(currency)) => Money { minor: limit.accrued_overage_cents, currency }.to_string(),
+            _ => String::new(),
+        };
+        [
+            metric.clone(),
+            limit.total.clone(),
+            or_unlimited(&limit.included),
+            or_unlimited(&limit.remaining),
+            limit.overage.clone(),
+            overage,
+        ]
+    });
+    text.push_str(&table(["metric", "used in period", "included", "remaining", "above", "accrued"], limits));
+    text.push('\n');
+    let used = body.usage.iter().flat_map(|(metric, used)| {
+        used.by_user.iter().map(move |(user, amount)| [metric.clone(), user.clone(), amount.clone()])
+    });
+    text.push_str(&table(["metric", "user", "used from - to"], used));
+    text
+}

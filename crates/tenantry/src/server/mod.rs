@@ -1,0 +1,206 @@
+//! The running server: built from the configuration, stopped without losing an answer.
+
+mod banner;
+mod supervisor;
+pub mod telemetry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tenantry_domain::plan::Catalog;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::billing::catalog_file::{self, CatalogFileError};
+use crate::billing::catalog_store::{self, LoadError};
+use crate::config::{Config, ConfigError, JwtSecret, jwt_secret};
+use crate::deployment::{Deployment, DeploymentError, Purpose};
+use crate::env::Env;
+use crate::http::auth::{Jwks, TokenSettings, TokenVerifier};
+use crate::http::router::{Limits, router};
+use crate::http::state::AppState;
+use crate::storage::Database;
+use crate::storage::migrate::MigrateError;
+use crate::usage::check::Checks;
+use crate::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
+use crate::worker::Worker;
+
+/// Checks that may wait for their answer.
+const WAITING_CHECKS: usize = 10_000;
+/// Rounds of checks that are read at once.
+const CHECK_READERS: usize = 2;
+/// How long requests may go on after the server was told to stop, on top of the time that a request may take.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the server does not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The plan catalog's file.
+    #[error(transparent)]
+    Catalog(#[from] CatalogFileError),
+    /// The plan catalog against the one in the database.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The database.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// The serving roles.
+    #[error(transparent)]
+    Roles(#[from] MigrateError),
+    /// The address.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why it cannot, and what to do.
+        reason: String,
+    },
+    /// What is around the server: signals, metrics, the network client.
+    #[error("{0}")]
+    Surroundings(String),
+    /// Stopping.
+    #[error("stopping the database failed: {0}")]
+    Stop(#[from] tenantry_embedded::ClusterError),
+}
+
+/// Serves until it is told to stop by SIGINT or SIGTERM. A second signal ends it at once.
+pub async fn serve(config: &Config, env: &Env) -> Result<(), ServeError> {
+    let catalog = catalog_file::read(&config.plans)?;
+    let secret = jwt_secret(config, &env.ids)?;
+    let verifier = verifier(config, secret.as_ref())?;
+    let deployment = Deployment::open(config, env, Purpose::Serve).await?;
+    let served = serve_on(config, env, catalog, (secret.as_ref(), verifier), &deployment).await;
+    let closed = deployment.close().await;
+    served?;
+    Ok(closed?)
+}
+
+async fn serve_on(
+    config: &Config,
+    env: &Env,
+    catalog: Catalog,
+    (secret, verifier): (Option<&JwtSecret>, TokenVerifier),
+    deployment: &Deployment,
+) -> Result<(), ServeError> {
+    let listener = listen(config.listen).await?;
+    deployment.check_serving_roles().await?;
+    if let Some(migrated) = deployment.migrated.as_ref().filter(|migrated| !migrated.applied.is_empty()) {
+        tracing::info!(version = migrated.version, applied = migrated.applied.join(", "), "the schema was migrated");
+    }
+    let loaded = catalog_store::load(&deployment.db, env, &catalog).await?;
+    for (plan, version) in &loaded.changed {
+        tracing::info!(plan, version, "plan version is current from now on");
+    }
+    let metrics = config.metrics.then(telemetry::install_metrics).transpose().map_err(ServeError::Surroundings)?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let (state, worker) = start(config, env, catalog, verifier, &deployment.db);
+    let stopping = CancellationToken::new();
+    watch_signals(stopping.clone()).map_err(|error| ServeError::Surroundings(error.to_string()))?;
+    let supervisor = supervisor::start(deployment, stopping.clone());
+    banner::print(&banner::Banner { config, address, catalog: &state.catalog, secret });
+
+    let timeout = Duration::from_secs(config.request_timeout_seconds);
+    let limits = Limits { body_bytes: config.body_limit, timeout };
+    let app = router(state.clone(), limits, metrics).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(stopping.clone().cancelled_owned()).into_future();
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => {
+            ended.map_err(|error| ServeError::Surroundings(format!("the server ended: {error}")))?;
+        }
+        () = async { stopping.cancelled().await; tokio::time::sleep(timeout + GRACE).await } => {
+            tracing::warn!("some requests did not end in time; they are cut off");
+        }
+    }
+    state.ingest.drain().await;
+    worker.stop().await;
+    supervisor.stop().await;
+    tracing::info!("stopped; every request that was taken in was answered");
+    Ok(())
+}
+
+/// What answers requests, and what works behind them.
+pub fn start(
+    config: &Config,
+    env: &Env,
+    catalog: Catalog,
+    verifier: TokenVerifier,
+    db: &Database,
+) -> (AppState, Worker) {
+    let recorder = Recorder::new(db.clone(), env.clone(), group_settings(config));
+    let settings = IngestSettings {
+        queue_limit: config.ingest_queue,
+        committers: config.ingest_committers,
+        ..IngestSettings::default()
+    };
+    let state = AppState {
+        db: db.clone(),
+        env: env.clone(),
+        ingest: Ingest::start(&recorder, settings),
+        checks: Checks::start(&recorder, WAITING_CHECKS, CHECK_READERS),
+        verifier: Arc::new(verifier),
+        catalog: Arc::new(catalog),
+        known: Arc::default(),
+        slug_limiter: Arc::default(),
+    };
+    (state, Worker::start(db.clone(), env.clone()))
+}
+
+/// What the configuration says of recording usage.
+pub fn group_settings(config: &Config) -> GroupSettings {
+    GroupSettings { late_window: SignedDuration::from_hours(i64::from(config.late_events_hours)) }
+}
+
+/// Whose tokens the configuration takes.
+pub fn token_settings(config: &Config, secret: Option<&JwtSecret>) -> TokenSettings {
+    TokenSettings {
+        secret: secret.map(|secret| secret.secret.clone()),
+        issuer: config.jwt_issuer.clone(),
+        audience: config.jwt_audience.clone(),
+    }
+}
+
+fn verifier(config: &Config, secret: Option<&JwtSecret>) -> Result<TokenVerifier, ServeError> {
+    let jwks = config.jwks_url.clone().map(Jwks::new).transpose();
+    let jwks = jwks.map_err(|error| ServeError::Surroundings(format!("JWKS_URL: {error}")))?;
+    Ok(TokenVerifier::new(token_settings(config, secret), jwks))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "the port is in use; stop what listens there, or choose another with --listen".to_owned()
+            }
+            std::io::ErrorKind::PermissionDenied => "no permission; choose a port above 1023 with --listen".to_owned(),
+            _ => format!("{error}; choose another address with --listen"),
+        };
+        ServeError::Listen { address, reason }
+    })
+}
+
+/// Cancels the token at the first signal; the second one ends the process.
+fn watch_signals(stopping: CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        tracing::info!("stopping: requests in flight are answered first");
+        stopping.cancel();
+        next().await;
+        tracing::warn!("a second signal: ending at once");
+        std::process::exit(130);
+    });
+    Ok(())
+}
