@@ -18,3 +18,4 @@ pub mod router;
 pub mod routes;
 pub mod security;
 pub mod state;
+pub mod words;

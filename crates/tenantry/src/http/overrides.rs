@@ -7,13 +7,14 @@ use tenantry_domain::permission::{Overrides, Permission};
 use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
+use super::words::OverridesObject;
 
 /// Bytes that overrides may have: five names and booleans need far less.
 const MOST_BYTES: usize = 1024;
 
 /// Permission names to booleans; unknown names, other values and names given twice are refused.
 #[derive(Debug, ToSchema)]
-#[schema(value_type = Object, example = json!({ "manageMembers": true }))]
+#[schema(value_type = OverridesObject, example = json!({ "manageMembers": true }))]
 pub struct PermissionOverrides(Box<RawValue>);
 
 impl<'de> Deserialize<'de> for PermissionOverrides {

@@ -19,9 +19,11 @@ const MAX_LIMIT: u16 = 200;
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Rows on the page, 1 to 200.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    pub limit: Option<u16>,
+    // Text, so that an empty value is refused rather than taken for none.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<String>,
     /// `nextCursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     pub cursor: Option<String>,
 }
 
@@ -38,8 +40,8 @@ pub struct Page<T> {
 impl PageQuery {
     /// How many rows are wanted.
     pub fn limit(&self) -> Result<usize, Problem> {
-        match self.limit.unwrap_or(DEFAULT_LIMIT) {
-            limit @ 1..=MAX_LIMIT => Ok(usize::from(limit)),
+        match self.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), str::parse) {
+            Ok(limit @ 1..=MAX_LIMIT) => Ok(usize::from(limit)),
             _ => Err(Problem::invalid("limit", format!("must be 1 to {MAX_LIMIT}"))),
         }
     }

@@ -1,14 +1,16 @@
 //! The closed table of problems: code, status, title, meaning. A new problem is a new line here.
 
+use std::borrow::Cow;
+
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 macro_rules! problems {
     ($($variant:ident, $code:literal, $status:ident, $title:literal, $meaning:literal;)*) => {
         /// What went wrong, as a stable name that programs may compare.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-        #[schema(as = ProblemCode)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         pub enum Code {
             $(
                 #[doc = $meaning]
@@ -42,6 +44,19 @@ macro_rules! problems {
             }
         }
     };
+}
+
+impl utoipa::PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::ALL.iter().map(|code| code.name());
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build().into()
+    }
+}
+
+impl ToSchema for Code {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("ProblemCode")
+    }
 }
 
 problems! {

@@ -16,6 +16,7 @@ use crate::http::problem::Problem;
 use crate::http::refusals::WriteRefusals;
 use crate::http::security;
 use crate::http::state::AppState;
+use crate::http::words::PermissionName;
 use crate::storage::keys::KeyRow;
 use crate::tenancy::idempotency::Idempotent;
 use crate::tenancy::keys::{self, NewKey};
@@ -28,7 +29,7 @@ pub struct CreateKey {
     #[schema(example = "metering", min_length = 1, max_length = 100)]
     pub name: String,
     /// What it may do; at most what the caller may.
-    #[schema(example = json!(["recordUsage", "viewUsage"]))]
+    #[schema(value_type = Vec<PermissionName>, min_items = 1, example = json!(["recordUsage", "viewUsage"]))]
     pub scopes: Vec<String>,
     /// First instant at which it no longer works; null: never.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -56,7 +57,7 @@ pub struct CreatedKey {
 #[utoipa::path(
     post, path = "/api/keys", tag = "keys", operation_id = "createKey",
     request_body = CreateKey,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe, for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Makes repeating the request safe, for 24 hours")),
     responses((status = 201, body = CreatedKey), WriteRefusals),
     security(("bearer" = [])),
 )]

@@ -16,6 +16,7 @@ use crate::http::problem::Problem;
 use crate::http::refusals::WriteRefusals;
 use crate::http::security;
 use crate::http::state::AppState;
+use crate::http::words::RoleName;
 use crate::storage::members::MemberRow;
 use crate::tenancy::idempotency::Idempotent;
 use crate::tenancy::members::{self, NewMember};
@@ -27,7 +28,7 @@ pub struct AddMember {
     /// A user that was seen or provisioned before.
     pub user_id: Uuid,
     /// `owner`, `admin`, `billing_admin` or `member`.
-    #[schema(example = "member")]
+    #[schema(value_type = RoleName, example = "member")]
     pub role: String,
     /// What overrides the role's permissions; at most what the caller has.
     pub permissions: Option<PermissionOverrides>,
@@ -40,7 +41,7 @@ pub struct AddMember {
     post, path = "/api/tenants/{id}/members", tag = "members", operation_id = "addMember",
     params(
         ("id" = Uuid, Path, description = "The tenant"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe, for 24 hours"),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Makes repeating the request safe, for 24 hours"),
     ),
     request_body = AddMember,
     responses((status = 201, body = MemberBody), WriteRefusals),

@@ -13,6 +13,7 @@ use crate::http::problem::Problem;
 use crate::http::refusals::WriteRefusals;
 use crate::http::security;
 use crate::http::state::AppState;
+use crate::http::words::RoleName;
 use crate::tenancy::members::{self, MemberPatch};
 
 /// What is to be changed; what is missing stays.
@@ -20,7 +21,7 @@ use crate::tenancy::members::{self, MemberPatch};
 #[serde(deny_unknown_fields)]
 pub struct ChangeMember {
     /// `owner`, `admin`, `billing_admin` or `member`.
-    #[schema(example = "admin")]
+    #[schema(value_type = Option<RoleName>, example = "admin")]
     pub role: Option<String>,
     /// What overrides the role's permissions, in place of all that did.
     pub permissions: Option<PermissionOverrides>,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
+use crate::http::words::RoleName;
 use crate::storage::members::MemberRow;
 
 /// A member of a tenant.
@@ -23,7 +24,7 @@ pub struct Member {
     #[schema(example = "ada@example.com")]
     pub email: Option<String>,
     /// `owner`, `admin`, `billing_admin` or `member`.
-    #[schema(example = "billing_admin")]
+    #[schema(value_type = RoleName, example = "billing_admin")]
     pub role: String,
     /// What overrides the role's permissions: permission name to boolean.
     #[schema(value_type = Object, example = json!({ "manageMembers": true }))]

@@ -41,7 +41,7 @@ pub struct CreateTenant {
 #[utoipa::path(
     post, path = "/api/tenants", tag = "tenants", operation_id = "createTenant",
     request_body = CreateTenant,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe, for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Makes repeating the request safe, for 24 hours")),
     responses((status = 201, body = TenantBody), WriteRefusals),
     security(("bearer" = [])),
 )]

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::extract::{parse_timestamp, parse_uuid};
+use crate::http::words::AmountValue;
 use crate::usage::event::{Content, NewEvent};
 use crate::usage::outcome::Invalid;
 
@@ -29,7 +30,7 @@ pub struct EventBody<'a> {
     pub metric: Option<Cow<'a, str>>,
     /// More than 0; at most 15 digits before and 9 after the point. A number or a string; its digits are what counts.
     #[serde(borrow)]
-    #[schema(value_type = Option<String>, example = "1")]
+    #[schema(value_type = Option<AmountValue>, example = "1")]
     pub amount: Option<&'a RawValue>,
     /// Counts once for the tenant's life; 1 to 255 bytes.
     #[serde(borrow)]

@@ -56,6 +56,17 @@ pub struct Recorded {
     pub figures: Figures,
 }
 
+/// The bodies of a 200.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(as = RecordedOrBatch)]
+pub enum Repeated {
+    /// One event that counted before.
+    One(Recorded),
+    /// Many events.
+    Many(BatchAnswer),
+}
+
 /// What became of many events.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct BatchAnswer {
@@ -105,7 +116,7 @@ pub struct NotAccepted {
     request_body(content = UsageBody, example = json!({ "metric": "api_calls", "amount": "1", "idempotencyKey": "req-7f3a" })),
     responses(
         (status = 201, body = Recorded, description = "One event: it counts"),
-        (status = 200, body = BatchAnswer, description = "Many events; or one that counted before, as in 201"),
+        (status = 200, body = Repeated, description = "Many events; or one that counted before"),
         UsageRefusals,
     ),
     security(("bearer" = [])),

@@ -1,0 +1,24 @@
+# Everything goes through these; `make run` and `make test` install what they need.
+.PHONY: run test demo bench setup
+
+TENANTRY := target/debug/tenantry
+
+run: setup
+	cargo build --quiet --package tenantry
+	$(TENANTRY) serve
+
+test:
+	scripts/setup.sh test
+	scripts/test.sh
+
+# An hour of a language model's real traffic: imported, counted, priced, proven.
+demo: setup
+	cargo build --quiet --package tenantry
+	scripts/demo.sh $(TENANTRY)
+
+bench: setup
+	cargo build --quiet --release --package tenantry
+	scripts/bench.sh target/release/tenantry
+
+setup:
+	@scripts/setup.sh

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# All tests, against a real PostgreSQL. `scripts/setup.sh test` installed what they need.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo fmt --all --check
+cargo clippy --quiet --workspace --all-targets -- --deny warnings
+cargo build --quiet --package tenantry
+tests/api/run.sh target/debug/tenantry
+scripts/demo.sh target/debug/tenantry >/dev/null
+# The last line is the test runner's own.
+cargo test --workspace --quiet --lib --bins --tests
