@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 something is wrong, 2 wrong use. Results go to standard output, everything else to standard
 //! error; `--json` makes every result JSON.
 
+mod bench;
 mod catalog;
 mod database;
 mod doctor;
@@ -89,6 +90,9 @@ enum Command {
     /// Usage: import files, report
     #[command(subcommand)]
     Usage(usage::Usage),
+    /// Measure a running server
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// What commands work with.
@@ -162,6 +166,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Catalog(command) => catalog::run(&session, &command),
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
+        Command::Bench(bench) => bench::run(&session, bench).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only part that names SQL. It knows rows and transactions; it decides nothing.
 
 pub mod audit;
+pub mod bench;
 pub mod checkup;
 mod error;
 pub mod idempotency;

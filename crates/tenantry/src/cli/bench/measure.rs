@@ -1,0 +1,120 @@
+//! Running one kind of work from many tasks for a fixed time.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::cli::Failure;
+
+/// Slower answers than this count as this slow, in microseconds.
+const SLOWEST: u64 = 60_000_000;
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Figure {
+    /// Events a second, over all tasks.
+    pub(super) per_second: f64,
+    /// Median time to an answer, in milliseconds.
+    pub(super) p50_ms: f64,
+    /// 99th percentile of it.
+    pub(super) p99_ms: f64,
+    /// Calls that were not answered as they should be.
+    pub(super) errors: u64,
+}
+
+/// What one task does, again and again.
+pub(super) trait Work: Send + 'static {
+    /// Does it once; how many events that were. `None` where the answer was not the right one.
+    fn once(&mut self) -> impl Future<Output = Option<u64>> + Send;
+}
+
+/// Runs every task for the time and adds up what they did.
+pub(super) async fn run<W: Work>(tasks: Vec<W>, time: Duration) -> Result<Figure, Failure> {
+    let began = Instant::now();
+    let running: Vec<_> = tasks
+        .into_iter()
+        .map(|mut work| {
+            tokio::spawn(async move {
+                let mut times = histogram()?;
+                let (mut events, mut errors) = (0, 0);
+                while began.elapsed() < time {
+                    let asked = Instant::now();
+                    match work.once().await {
+                        Some(count) => events += count,
+                        None => errors += 1,
+                    }
+                    let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(SLOWEST);
+                    times.saturating_record(micros.max(1));
+                }
+                Ok::<_, Failure>((events, errors, times))
+            })
+        })
+        .collect();
+    let (mut events, mut errors, mut times) = (0, 0, histogram()?);
+    for task in running {
+        let (more, failed, of_task) = task.await.map_err(|error| Failure::wrong(error.to_string()))??;
+        events += more;
+        errors += failed;
+        times.add(of_task).map_err(|error| Failure::wrong(error.to_string()))?;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let (events, quantile) = (events as f64, |q: f64| times.value_at_quantile(q) as f64 / 1000.0);
+    Ok(Figure {
+        per_second: events / began.elapsed().as_secs_f64(),
+        p50_ms: quantile(0.5),
+        p99_ms: quantile(0.99),
+        errors,
+    })
+}
+
+fn histogram() -> Result<Histogram<u64>, Failure> {
+    Histogram::new_with_bounds(1, SLOWEST, 3).map_err(|error| Failure::wrong(error.to_string()))
+}
+
+/// The middle one of several rounds, by speed.
+pub(super) fn median(mut rounds: Vec<Figure>) -> Option<Figure> {
+    rounds.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    let middle = rounds.len() / 2;
+    let errors = rounds.iter().map(|round| round.errors).sum();
+    rounds.into_iter().nth(middle).map(|figure| Figure { errors, ..figure })
+}
+
+/// Names events and picks tenants: the same in every run with the same seed, without asking for chance each time.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: String,
+    count: u64,
+    state: u64,
+}
+
+/// Every so many events one is sent again under its old name.
+const REPEAT_EVERY: u64 = 20;
+
+impl Names {
+    pub(super) fn new(prefix: String, seed: u64) -> Self {
+        Self { prefix, count: 0, state: seed | 1 }
+    }
+
+    /// The next idempotency key; grows with time, and one in twenty was used before.
+    pub(super) fn key(&mut self) -> String {
+        self.count += 1;
+        let number = if self.count.is_multiple_of(REPEAT_EVERY) { self.count - 1 } else { self.count };
+        format!("{}-{number:012}", self.prefix)
+    }
+
+    /// Whether the key before last was a repetition, so that it belongs to the same tenant.
+    pub(super) fn is_repetition(&self) -> bool {
+        self.count.is_multiple_of(REPEAT_EVERY)
+    }
+
+    /// A number below `below`, evenly spread (xorshift).
+    pub(super) fn pick(&mut self, below: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state % (below.max(1) as u64)).unwrap_or(0)
+    }
+}
