@@ -230,7 +230,55 @@ fn describe(error: &figment::Error, file: &Path) -> ConfigError {
         figment::error::Kind::UnknownField(field, known) => {
             format!("unknown key {field:?}; known are {}", known.join(", "))
         }
+        // A syntax error comes with the line that it is in, which may hold a secret.
+        figment::error::Kind::Message(text) if text.lines().count() > 1 => {
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            let (first, last) = (lines.next().unwrap_or_default(), lines.next_back().unwrap_or_default());
+            format!("{first}: {last}")
+        }
         other => other.to_string(),
     };
     ConfigError::Value(format!("{place}: {key}{what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keys that a configuration has, as the error about an unknown one lists them.
+    fn keys() -> Vec<&'static str> {
+        let figment = Figment::from(Serialized::defaults(DEFAULTS)).merge(("no_such_key", 1));
+        let error = figment.extract::<Config>().unwrap_err();
+        match error.kind {
+            figment::error::Kind::UnknownField(_, known) => known.to_vec(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn every_key_is_in_the_document() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let missing: Vec<&str> = keys().into_iter().filter(|key| !document.contains(&format!("| `{key}` |"))).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_never_shown() {
+        for (text, says) in [
+            ("pool_size = \"hunter2\"", "pool_size: must be"),
+            ("jwt_secret = 5", "jwt_secret: must be"),
+            ("pool = 3", "unknown key \"pool\""),
+            ("pool_size = 0", "pool_size must be at least 1"),
+            ("listen = \"nowhere\"", "listen: "),
+            ("env = \"staging\"", "env: "),
+            ("pool_size = [", "expected"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("tenantry.toml");
+            std::fs::write(&file, text).unwrap();
+            let error = Config::load(&Overrides { file: Some(file), ..Overrides::default() }).unwrap_err().to_string();
+            assert!(error.contains(says) && !error.contains("hunter2"), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
 }
