@@ -1,4 +1,5 @@
 //! Integration tests.
 
+mod billing;
 mod support;
 mod tenancy;

@@ -1,0 +1,141 @@
+//! What is wrong in a catalog file is said all at once, by file, line, plan, key and reason.
+
+use std::fmt::Write as _;
+
+use tenantry::billing::catalog_file::{parse, read};
+use tenantry_domain::plan::{Allowance, MetricName, Mode};
+
+/// A catalog that is right, to which cases add what is wrong.
+const FREE: &str = "[[plans]]\nid = \"free\"\nname = \"Free\"\nrank = 0\ndefault = true\n";
+
+fn says(text: &str) -> String {
+    match parse(text, "plans.toml") {
+        Ok(_) => "nothing: it is taken as right".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Each case with what is said of it.
+fn report(cases: &[(&str, String)]) -> String {
+    let mut text = String::new();
+    for (case, file) in cases {
+        writeln!(text, "# {case}\n{}\n", says(file)).unwrap();
+    }
+    text
+}
+
+fn plan(rest: &str) -> String {
+    format!("{FREE}\n[[plans]]\nid = \"pro\"\nname = \"Pro\"\nrank = 1\n{rest}")
+}
+
+fn metric(rest: &str) -> String {
+    plan(&format!("prices = {{ currency = \"usd\", month = 2900 }}\n[plans.metrics.tokens]\n{rest}"))
+}
+
+#[test]
+fn problems_of_plans_are_named() {
+    let cases = [
+        ("empty file", String::new()),
+        ("broken syntax", "[[plans]\nid = \"free\"\n".to_owned()),
+        ("a key given twice", format!("{FREE}name = \"Again\"\n")),
+        ("unknown keys", plan("colour = \"red\"\n") + "[other]\nx = 1\n"),
+        ("a missing name and rank", format!("{FREE}[[plans]]\nid = \"pro\"\n")),
+        ("no default", FREE.replace("default = true\n", "")),
+        ("two defaults", plan("default = true\n")),
+        ("a default that costs", FREE.to_owned() + "prices = { currency = \"usd\", month = 100 }\n"),
+        (
+            "the same id twice",
+            format!("{FREE}\n{}", FREE.replace("default = true\n", "").replace("rank = 0", "rank = 1")),
+        ),
+        ("the same rank twice", plan("").replace("rank = 1", "rank = 0")),
+        ("an id that cannot be one", plan("").replace("\"pro\"", "\"Pro plan!\"")),
+        ("a negative rank", plan("").replace("rank = 1", "rank = -1")),
+        ("a trial of a free plan", plan("trial_days = 7\n")),
+        ("a trial of ten years", plan("trial_days = 3650\nprices = { currency = \"usd\", month = 100 }\n")),
+        ("prices of the wrong kind", plan("prices = { currency = \"usd\", month = -5, year = 1.5, week = 3 }\n")),
+        ("prices without an amount", plan("prices = { currency = \"usd\" }\n")),
+        ("prices without a currency", plan("prices = { month = 100 }\n")),
+        ("a currency that is none", plan("prices = { currency = \"usdollar\", month = 100 }\n")),
+        ("two currencies", format!("currency = \"eur\"\n{}", plan("prices = { currency = \"usd\", month = 100 }\n"))),
+    ];
+    insta::assert_snapshot!("plans", report(&cases));
+}
+
+#[test]
+fn problems_of_metrics_are_named() {
+    let cases = [
+        ("nothing said of the metric", metric("")),
+        ("a name that cannot be one", metric("included = 1\n").replace("metrics.tokens", "metrics.\"To kens\"")),
+        ("both included and unlimited", metric("included = 1\nunlimited = true\n")),
+        ("unlimited that is not", metric("unlimited = false\n")),
+        ("unlimited with overage", metric("unlimited = true\noverage = { unit_price = \"1\" }\n")),
+        ("a negative quantity", metric("included = -1\n")),
+        ("a float for a quantity", metric("included = 1.5\n")),
+        ("too fine a quantity", metric("included = \"0.0000000001\"\n")),
+        ("overage of an unknown form", metric("included = 1\noverage = { price = \"1\" }\n")),
+        ("a float for a rate", metric("included = 1\noverage = { unit_price = 2.5 }\n")),
+        ("a rate that is no decimal", metric("included = 1\noverage = { unit_price = \"1/3\" }\n")),
+        ("a rate of 13 decimals", metric("included = 1\noverage = { unit_price = \"0.0000000000001\" }\n")),
+        ("a negative rate", metric("included = 1\noverage = { unit_price = \"-1\" }\n")),
+        ("per of nothing", metric("included = 1\noverage = { per = 0, unit_price = \"1\" }\n")),
+        ("an unknown mode", metric("included = 1\noverage = { mode = \"stairs\", unit_price = \"1\" }\n")),
+        (
+            "tiers for a flat price",
+            metric(
+                "included = 1\noverage = { tiers = [ { up_to = 5, unit_price = \"1\" }, { unit_price = \"2\" } ] }\n",
+            ),
+        ),
+        (
+            "one rate for a graduated price",
+            metric("included = 1\noverage = { mode = \"graduated\", unit_price = \"1\" }\n"),
+        ),
+        ("no tiers at all", metric("included = 1\noverage = { mode = \"volume\", tiers = [] }\n")),
+        (
+            "tiers out of order",
+            metric(
+                "included = 1\noverage = { mode = \"graduated\", tiers = [\n  { up_to = 5, unit_price = \"1\" },\n  \
+             { up_to = 5, unit_price = \"2\" },\n  { unit_price = \"3\" },\n] }\n",
+            ),
+        ),
+        (
+            "an open tier before others",
+            metric(
+                "included = 1\noverage = { mode = \"graduated\", tiers = [ { unit_price = \"1\" }, { unit_price = \"2\" } ] }\n",
+            ),
+        ),
+        (
+            "a last tier with an end",
+            metric("included = 1\noverage = { mode = \"graduated\", tiers = [ { up_to = 5, unit_price = \"1\" } ] }\n"),
+        ),
+        ("several problems at once", metric("included = -1\noverage = { unit_price = 2.5, per = -1, colour = 1 }\n")),
+    ];
+    insta::assert_snapshot!("metrics", report(&cases));
+}
+
+#[test]
+fn the_catalogs_of_the_repository_are_right() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for file in ["plans.toml", "demo/plans.toml", "bench/plans.toml"] {
+        let catalog = read(&root.join(file)).map_err(|error| error.to_string());
+        assert!(catalog.is_ok(), "{catalog:?}");
+    }
+    let catalog = read(&root.join("plans.toml")).unwrap();
+    let tokens = &catalog.plan("pro").unwrap().metrics[&"tokens".parse::<MetricName>().unwrap()];
+    let overage = tokens.overage.as_ref().unwrap();
+    assert!(matches!(&tokens.allowance, Allowance::Included(quantity) if quantity.to_string() == "1000000"));
+    assert_eq!((overage.mode, overage.per, overage.tiers.len()), (Mode::Graduated, 1000, 2));
+    assert_eq!(overage.tiers[0].up_to.map(|quantity| quantity.to_string()), Some("5000000".to_owned()));
+    assert_eq!(overage.tiers[1].unit_price.to_string(), "0.15");
+}
+
+#[test]
+fn a_file_that_is_not_there_or_far_too_large_is_said_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = read(&dir.path().join("none.toml")).unwrap_err().to_string();
+    assert!(missing.contains("none.toml") && missing.contains("--plans"), "{missing}");
+    let large = dir.path().join("large.toml");
+    std::fs::write(&large, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    let error = read(&large).unwrap_err().to_string();
+    assert!(error.contains("1048577 bytes"), "{error}");
+    assert_eq!(missing.lines().count() + error.lines().count(), 2);
+}

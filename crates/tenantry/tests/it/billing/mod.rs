@@ -1,0 +1,4 @@
+//! The plan catalog's file.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod catalog_file;
