@@ -54,9 +54,9 @@ install_server_debian() {
     say "unpacking $package below $unpacked, since nobody here is root"
     local archives
     archives=$(mktemp -d)
-    # Names of the packages that an installation would bring, this one and the libraries that are missing.
-    apt-get install --print-uris -y -qq --no-install-recommends "$package" | cut -d' ' -f2 | cut -d_ -f1 | sort -u |
-        grep -E '^(postgresql-[0-9]+|lib)' >"$archives/names"
+    # The server, its client library, and what else an installation would bring (simulated, which anybody may do).
+    { printf '%s\nlibpq5\n' "$package"; apt-get install -s -qq --no-install-recommends "$package" | sed -n 's/^Inst \(lib[^ ]*\).*/\1/p'; } |
+        sort -u >"$archives/names"
     (cd "$archives" && xargs apt-get download -qq <names)
     mkdir -p "$unpacked"
     for archive in "$archives"/*.deb; do dpkg-deb -x "$archive" "$unpacked"; done

@@ -41,6 +41,26 @@ impl Binaries {
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+
+    /// A call of the program, with the libraries that were unpacked beside it.
+    pub fn command(&self, name: &str) -> Command {
+        command(&self.dir, name)
+    }
+}
+
+fn command(dir: &Path, name: &str) -> Command {
+    let mut command = Command::new(dir.join(name));
+    // Packages that nobody installed, but only unpacked, keep their libraries below their own /usr/lib.
+    let usr_lib = dir.ancestors().nth(3).filter(|lib| *lib != Path::new("/usr/lib") && lib.ends_with("usr/lib"));
+    let libraries = usr_lib.and_then(|lib| std::fs::read_dir(lib).ok()).into_iter().flatten().filter_map(Result::ok);
+    let libraries: Vec<PathBuf> =
+        libraries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect();
+    if let Ok(path) = std::env::join_paths(&libraries)
+        && !libraries.is_empty()
+    {
+        command.env("LD_LIBRARY_PATH", path);
+    }
+    command
 }
 
 fn candidates() -> Vec<PathBuf> {
@@ -75,7 +95,7 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 fn version_of(dir: &Path) -> Option<((u32, u32), String)> {
-    let output = Command::new(dir.join("postgres")).arg("--version").output().ok()?;
+    let output = command(dir, "postgres").arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let number = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))?;
     let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().ok();

@@ -169,7 +169,7 @@ struct Programs {
 
 impl Programs {
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.program(program));
+        let mut command = self.binaries.command(program);
         // Settings of the caller's shell must not reach the server or its tools.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {
