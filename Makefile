@@ -4,7 +4,7 @@
 TENANTRY := target/debug/tenantry
 
 run: setup
-	cargo build --quiet --package tenantry
+	cargo build --package tenantry
 	$(TENANTRY) serve
 
 test:
@@ -17,7 +17,7 @@ demo: setup
 	scripts/demo.sh $(TENANTRY)
 
 bench: setup
-	cargo build --quiet --release --package tenantry
+	cargo build --release --package tenantry
 	scripts/bench.sh target/release/tenantry
 
 setup:

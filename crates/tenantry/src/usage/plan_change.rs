@@ -142,7 +142,7 @@ async fn end_segment(
 
 /// Ends the open period at `at` and begins the next one there, at 0, with `at` as the new anchor. Events at or
 /// after it move over with their counters and rollups. Periods that were opened ahead of `at` must be empty of
-/// events beyond the next period's end.
+/// events beyond the next period's end. Refused where a segment of the open period began at `at` or later.
 pub async fn set_anchor(
     tx: &Tx,
     env: &Env,
@@ -160,6 +160,12 @@ pub async fn set_anchor(
         start_segment(tx, env, tenant, at, terms).await?;
         segments::set_subscription_anchor(tx, (tenant, subscription.id), at, (old.start, old.end), now).await?;
         return Ok(old);
+    }
+    let last = open::last_segments(tx, &[tenant], &[old.start]).await?.pop();
+    if let Some(last) = last.filter(|last| last.started_at >= at) {
+        // The amounts of segments that would begin before the new period cannot be told apart any more.
+        let reason = format!("the plan changed at {}, not before the new anchor {at}", last.started_at);
+        return Err(StoreError::corrupt("anchor", reason));
     }
     let end = next_start_after(tx, tenant, at).await?.map_or(window.end, |start| start.min(window.end));
     segments::truncate_period(tx, tenant, old.start, at).await?;
