@@ -3,24 +3,15 @@
 # what, what is included and what overage costs. Usage: scripts/demo.sh PATH-OF-TENANTRY
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/server.sh
 
-data=$(mktemp -d "${TMPDIR:-/tmp}/tenantry-demo.XXXXXX")
-chmod 755 "$data" # started as root, the database runs as another user, who has to get there
-tenantry=("$1" --data-dir "$data" --plans demo/plans.toml)
 trace=demo/azure_llm_inference_2023_code.csv
 owner=11111111-1111-4111-8111-111111111111
 
 step() { printf '\n== %s\n' "$*"; }
 
 step "A server on a fresh data folder"
-"${tenantry[@]}" serve --listen 127.0.0.1:0 >"$data/banner" 2>"$data/server.log" &
-server=$!
-trap 'kill -INT $server 2>/dev/null; wait $server 2>/dev/null || true; rm -rf "$data"' EXIT
-for _ in $(seq 300); do
-    grep -q Next "$data/banner" && break
-    kill -0 $server 2>/dev/null || { cat "$data/server.log" >&2; exit 1; }
-    sleep 0.1
-done
+start_server "$1" --plans demo/plans.toml
 head -n 5 "$data/banner"
 
 step "An organization on the default plan"

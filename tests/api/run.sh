@@ -3,20 +3,9 @@
 # No answer may be a 5xx, break its schema or accept what the schema forbids. Usage: tests/api/run.sh PATH-OF-TENANTRY
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source scripts/server.sh
 
-data=$(mktemp -d "${TMPDIR:-/tmp}/tenantry-api.XXXXXX")
-chmod 755 "$data" # started as root, the database runs as another user, who has to get there
-tenantry=("$1" --data-dir "$data")
-"${tenantry[@]}" serve --listen 127.0.0.1:0 >"$data/banner" 2>"$data/server.log" &
-server=$!
-trap 'kill -INT $server 2>/dev/null; wait $server 2>/dev/null || true; rm -rf "$data"' EXIT
-for _ in $(seq 600); do
-    grep -q Next "$data/banner" && break
-    kill -0 $server 2>/dev/null || { cat "$data/server.log" >&2; exit 1; }
-    sleep 0.1
-done
-url=$(sed -n 's/^ *API *//p' "$data/banner")
-
+start_server "$1"
 user=$("${tenantry[@]}" token --user 11111111-1111-4111-8111-111111111111 --email ada@example.com)
 key=$("${tenantry[@]}" key create --service)
 failed=0

@@ -1,13 +1,12 @@
 //! The proof of the books: counters are the sums of events, charges are the price of totals, each period is
 //! billed once, the audit chain is unbroken, nobody is without an owner.
 
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::charges::accrue;
+use super::charges::due;
 use super::plans::PlanBook;
 use crate::storage::usage::books::{self as rows, Difference};
-use crate::storage::usage::{charges, segments};
+use crate::storage::usage::charges;
 use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::audit;
 
@@ -61,14 +60,7 @@ async fn charges_are_prices(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Differenc
     let mut plans = PlanBook::default();
     for counter in rows::closed_counters(tx, tenants).await? {
         let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
-        let segments = segments::segments_of(tx, &[key.0], &[key.2]).await?;
-        plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
-        let ended: Vec<(i32, Decimal)> = segments::segment_amounts_of(tx, &[key.0], &[key.1], &[key.2])
-            .await?
-            .into_iter()
-            .map(|(_, sequence, amount)| (sequence, amount))
-            .collect();
-        let due = accrue(counter.total, &counter.metric, &segments, &ended, &plans)?;
+        let due = due(tx, &counter, &mut plans).await?;
         let charged = charges::charged(tx, key).await?;
         if due.amount_minor != charged.amount_minor {
             found.push(Difference {

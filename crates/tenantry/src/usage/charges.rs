@@ -77,6 +77,19 @@ pub fn accrue(
     })
 }
 
+/// What a counter's total costs, with its segments as they are in the database.
+pub async fn due(tx: &Tx, counter: &CounterRow, plans: &mut PlanBook) -> Result<Accrued, StoreError> {
+    let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+    let segments = segments::segments_of(tx, &[key.0], &[key.2]).await?;
+    plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
+    let ended: Vec<(i32, Decimal)> = segments::segment_amounts_of(tx, &[key.0], &[key.1], &[key.2])
+        .await?
+        .into_iter()
+        .map(|(_, sequence, amount)| (sequence, amount))
+        .collect();
+    accrue(counter.total, &counter.metric, &segments, &ended, plans)
+}
+
 /// Brings the charges of a locked counter of a closed period to what its total costs: one more charge of
 /// `round(price(total)) - charges so far`, or none. Historic periods are never charged.
 pub async fn adjust(
@@ -86,16 +99,8 @@ pub async fn adjust(
     env: &Env,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
-    let segments = segments::segments_of(tx, &[key.0], &[key.2]).await?;
-    plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
-    let ended: Vec<(i32, Decimal)> = segments::segment_amounts_of(tx, &[key.0], &[key.1], &[key.2])
-        .await?
-        .into_iter()
-        .map(|(_, sequence, amount)| (sequence, amount))
-        .collect();
-    let accrued = accrue(counter.total, &counter.metric, &segments, &ended, plans)?;
-    let so_far = charges::charged(tx, key).await?;
+    let accrued = due(tx, counter, plans).await?;
+    let so_far = charges::charged(tx, (counter.tenant_id, &counter.metric, counter.period_start)).await?;
     let difference = accrued.amount_minor - so_far.amount_minor;
     if difference == 0 {
         return Ok(());
