@@ -111,7 +111,10 @@ revoke all on function tenantry.current_user_id() from public;
 create function tenantry.current_key_id() returns uuid
     language sql stable parallel safe
     set search_path = pg_catalog, pg_temp
-as $$ select nullif(current_setting('app.key_id', true), '')::uuid $$;
+as $$
+    select case when claimed ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then claimed::uuid end
+    from (select current_setting('app.key_id', true) as claimed) as caller
+$$;
 revoke all on function tenantry.current_key_id() from public;
 
 -- The tenants the caller may see, looked up in the database. SECURITY DEFINER under a role of its own:
@@ -196,7 +199,7 @@ create policy lookup on tenantry.api_keys for all to tenantry_service using (tru
 -- ---------------------------------------------------------------- privileges
 -- tenant_id and ids are in no UPDATE grant: a row never moves between tenants.
 
-grant select on tenantry.tenant_members to tenantry_authz;
+grant select (tenant_id, user_id) on tenantry.tenant_members to tenantry_authz;
 grant select (id, tenant_id, revoked_at, expires_at) on tenantry.api_keys to tenantry_authz;
 
 grant select on tenantry.users, tenantry.tenants, tenantry.tenant_members to tenantry_user;

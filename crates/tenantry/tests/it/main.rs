@@ -1,5 +1,6 @@
 //! Integration tests.
 
 mod billing;
+mod isolation;
 mod support;
 mod tenancy;
