@@ -4,3 +4,4 @@ mod billing;
 mod isolation;
 mod support;
 mod tenancy;
+mod tidy;

@@ -4,4 +4,5 @@
 mod checks;
 mod invariants;
 mod mutations;
+mod serving_role;
 mod statements;
