@@ -1,8 +1,14 @@
 //! No tenant reaches another's rows: read from the catalogs, tried on every table, attacked by name.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod attacks;
 mod checks;
+mod interleaving;
 mod invariants;
+mod matrix;
+mod metacharacters;
 mod mutations;
+mod samples;
 mod serving_role;
 mod statements;
+mod world;

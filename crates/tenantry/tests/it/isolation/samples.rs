@@ -1,0 +1,223 @@
+//! A row for every table of the schema.
+
+/// Parts of a sample row: a column and its value, in which `{t}`, `{u}`, `{k}` are the tenant, its user and its
+/// key, `{n}` the row's number, `{new}` an id of its own, and `{self}` the tenant's (or user's, key's) own id in row 0.
+pub(super) type Sample = &'static [(&'static str, &'static str)];
+
+const MONTH: &str = "date_trunc('month', now(), 'UTC')";
+const NEXT: &str = "date_trunc('month', now(), 'UTC') + interval '1 month'";
+
+/// A row of a table that belongs to a tenant; row 0 exists in the world, others may be inserted beside it.
+pub(super) fn sample(table: &str) -> Option<Sample> {
+    SAMPLES.iter().find(|(known, _)| *known == table).map(|(_, row)| *row)
+}
+
+const SAMPLES: &[(&str, Sample)] = &[
+    ("users", &[("id", "{self}"), ("created_at", "now()"), ("updated_at", "now()")]),
+    (
+        "tenants",
+        &[
+            ("id", "{self}"),
+            ("type", "'organization'"),
+            ("name", "'Acme'"),
+            ("slug", "'t-' || substr(md5({new}::text), 1, 12)"),
+            ("owner_id", "{u}"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "tenant_members",
+        &[
+            ("tenant_id", "{t}"),
+            ("user_id", "{member}"),
+            ("role", "'member'"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "api_keys",
+        &[
+            ("id", "{self}"),
+            ("tenant_id", "{t}"),
+            ("name", "'key'"),
+            ("prefix", "'tk_'"),
+            ("secret_hash", "sha256('{n}')"),
+            ("scopes", "array['viewUsage']"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "plan_versions",
+        &[
+            ("plan_id", "'plan {n}'"),
+            ("version", "1"),
+            ("definition", "'{}'"),
+            ("is_default", "false"),
+            ("current", "false"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "tenant_subscriptions",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("plan_id", "'plan 0'"),
+            ("plan_version", "1"),
+            ("status", "'active'"),
+            ("anchor", MONTH),
+            ("current_period_start", MONTH),
+            ("current_period_end", NEXT),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+            ("ended_at", "case when {n} > 0 then now() end"),
+        ],
+    ),
+    (
+        "billing_events",
+        &[
+            ("tenant_id", "{t}"),
+            ("sequence", "{n} + 1"),
+            ("id", "{new}"),
+            ("type", "'tenant.created'"),
+            ("actor", "'system'"),
+            ("created_at", "now()"),
+            ("payload", "'{}'"),
+            ("payload_salt", "substr(sha256('salt'), 1, 16)"),
+            ("payload_hash", "sha256('payload')"),
+            ("previous_hash", "sha256('previous')"),
+            ("hash", "sha256('entry')"),
+        ],
+    ),
+    (
+        "security_events",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("type", "'insufficient_permissions'"),
+            ("severity", "'warning'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "jobs",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("kind", "'close_period'"),
+            ("dedupe_key", "'key {n}'"),
+            ("run_at", "now()"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "idempotency_keys",
+        &[
+            ("scope_hash", "sha256(({new}::text)::bytea)"),
+            ("request_hash", "sha256('request')"),
+            ("status", "201"),
+            ("response", "'{}'"),
+            ("created_at", "now()"),
+            ("expires_at", "now() + interval '1 day'"),
+        ],
+    ),
+    (
+        "usage_periods",
+        &[
+            ("tenant_id", "{t}"),
+            ("period_start", "date_trunc('month', now(), 'UTC') + {n} * interval '1 day'"),
+            ("period_end", NEXT),
+            ("anchor", MONTH),
+        ],
+    ),
+    (
+        "usage_segments",
+        &[
+            ("tenant_id", "{t}"),
+            ("period_start", MONTH),
+            ("sequence", "{n}"),
+            ("started_at", MONTH),
+            ("plan_id", "'plan 0'"),
+            ("plan_version", "1"),
+            ("limits_plan_id", "'plan 0'"),
+            ("limits_plan_version", "1"),
+        ],
+    ),
+    (
+        "usage_counters",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("period_end", NEXT),
+            ("segment_sequence", "0"),
+            ("segment_start", MONTH),
+            ("in_plan", "true"),
+        ],
+    ),
+    (
+        "usage_segment_amounts",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric 0'"),
+            ("period_start", MONTH),
+            ("sequence", "{n}"),
+            ("amount", "1"),
+        ],
+    ),
+    (
+        "usage_keys",
+        &[
+            ("tenant_id", "{t}"),
+            ("idempotency_key", "'key {n}'"),
+            ("content_hash", "{new}"),
+            ("occurred_at", "now()"),
+            ("timestamp_given", "false"),
+        ],
+    ),
+    (
+        "tenant_usage",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric 0'"),
+            ("amount", "1"),
+            ("occurred_at", "now()"),
+            ("period_start", MONTH),
+            ("period_end", NEXT),
+            ("idempotency_key", "'key {n}'"),
+            ("metadata", "'{}'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "usage_rollups",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("hour", MONTH),
+            ("user_id", "{u}"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
+        "overage_charges",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric 0'"),
+            ("billing_period_start", MONTH),
+            ("sequence", "{n}"),
+            ("id", "{new}"),
+            ("tenant_type", "'organization'"),
+            ("overage_amount", "1"),
+            ("charge_amount_cents", "1"),
+            ("currency", "'usd'"),
+            ("inputs", "'{}'"),
+            ("created_at", "now()"),
+        ],
+    ),
+];
