@@ -1,5 +1,6 @@
 //! The tests' PostgreSQL: started by the first test, stopped when the process ends, however it ends.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -53,7 +54,6 @@ fn stop_with_this_process(dir: &std::path::Path) {
         while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
         rm -rf "$1"
     "#;
-    use std::os::unix::process::CommandExt as _;
     let mut watchdog = Command::new("sh");
     watchdog
         .args(["-c", script, "watchdog"])

@@ -1,4 +1,5 @@
 //! What tests stand on: one private PostgreSQL for the process, a migrated template, a database for each test.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 pub(crate) mod cluster;
 

@@ -1,5 +1,5 @@
 //! Operations on tenants, against a real database.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod catalogs;
 mod first_sight;
