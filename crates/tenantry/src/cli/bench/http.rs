@@ -3,14 +3,31 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
 use uuid::Uuid;
 
 use super::measure::{Names, Work};
+use crate::cli::Failure;
+
+/// A connection without a pool or retries around it: client and server share the cores, so it must cost little.
+pub(super) async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::wrong(format!("cannot reach {authority}: {error}"));
+    let stream = tokio::net::TcpStream::connect(authority).await.map_err(|error| failed(&error))?;
+    stream.set_nodelay(true).map_err(|error| failed(&error))?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    // An error shows at the next request.
+    tokio::spawn(async move { _ = connection.await });
+    Ok(sender)
+}
 
 /// One connection that sends usage.
 pub(super) struct Sender {
-    pub(super) client: reqwest::Client,
-    pub(super) url: Arc<str>,
+    pub(super) connection: SendRequest<Full<Bytes>>,
+    pub(super) authority: Arc<str>,
     pub(super) key: Arc<str>,
     pub(super) metric: Arc<str>,
     pub(super) tenants: Arc<[Uuid]>,
@@ -31,12 +48,15 @@ impl Sender {
         (self.tenants.get(self.last).copied().unwrap_or_default(), key)
     }
 
-    fn request(&mut self) -> reqwest::RequestBuilder {
-        let post = self.client.post(&*self.url).bearer_auth(&self.key).header("content-type", "application/json");
+    fn request(&mut self) -> Option<Request<Full<Bytes>>> {
+        let post = Request::post("/api/usage")
+            .header("host", &*self.authority)
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/json");
         if self.batch == 1 {
             let (tenant, key) = self.next();
             let body = format!(r#"{{"metric":"{}","amount":"1","idempotencyKey":"{key}"}}"#, self.metric);
-            return post.header("x-tenant-id", tenant.to_string()).body(body);
+            return post.header("x-tenant-id", tenant.to_string()).body(Full::from(body)).ok();
         }
         let mut body = String::from(r#"{"events":["#);
         for index in 0..self.batch {
@@ -50,15 +70,16 @@ impl Sender {
             );
         }
         body.push_str("]}");
-        post.body(body)
+        post.body(Full::from(body)).ok()
     }
 }
 
 impl Work for Sender {
     async fn once(&mut self) -> Option<u64> {
-        let response = self.request().send().await.ok()?;
+        let request = self.request()?;
+        let response = self.connection.send_request(request).await.ok()?;
         let is_success = response.status().is_success();
-        let body = response.bytes().await.ok()?;
+        let body = response.into_body().collect().await.ok()?.to_bytes();
         // A batch is answered 200 whatever became of its events.
         let is_whole = self.batch == 1 || {
             let answer: serde_json::Value = serde_json::from_slice(&body).ok()?;

@@ -11,7 +11,7 @@ use tenantry_domain::permission::Permission;
 use tokio_postgres::Config as Connect;
 use uuid::Uuid;
 
-use super::http::Sender;
+use super::http::{self, Sender};
 use super::measure::{self, Figure, Names};
 use super::ways::{Copy, Direct, NaiveWay, SingleWay};
 use crate::cli::output::table;
@@ -74,7 +74,7 @@ struct Stage<'a> {
     session: &'a Session,
     db: Database,
     admin: Connect,
-    url: Arc<str>,
+    authority: Arc<str>,
     secret: Arc<str>,
     actor: Actor,
     metric: Arc<str>,
@@ -97,6 +97,9 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchUsage) ->
         return Err(Failure::usage("start the server first: tenantry serve --plans bench/plans.toml"));
     }
     let url = bench.url.clone().unwrap_or_else(|| format!("http://{}", session.config.listen));
+    let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).ok_or_else(|| {
+        Failure::usage("--url must begin with http://: the benchmark asks the server itself, not a proxy with TLS")
+    })?;
     let minted = mint_key(&session.env);
     let key = NewKey {
         id: minted.id,
@@ -112,7 +115,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchUsage) ->
         session,
         db: opened.db.clone(),
         admin,
-        url: format!("{url}/api/usage").into(),
+        authority: authority.into(),
         secret: minted.expose().into(),
         actor: Actor::ServiceKey(minted.id),
         metric: bench.metric.as_str().into(),
@@ -185,21 +188,19 @@ impl Stage<'_> {
     async fn http(&self, batch: usize, count: usize, round: &str, time: Duration) -> Result<Figure, Failure> {
         let connections = if batch == 1 { SINGLE_CONNECTIONS } else { BATCH_CONNECTIONS };
         let tenants = self.spread(count);
-        let tasks = (0..connections).map(|task| {
-            // A client of its own for each task is one connection for each task.
-            let client = reqwest::Client::builder().http1_only().pool_max_idle_per_host(1).build();
-            client.map(|client| Sender {
-                client,
-                url: Arc::clone(&self.url),
+        let mut tasks = Vec::new();
+        for task in 0..connections {
+            tasks.push(Sender {
+                connection: http::connect(&self.authority).await?,
+                authority: Arc::clone(&self.authority),
                 key: Arc::clone(&self.secret),
                 metric: Arc::clone(&self.metric),
                 tenants: Arc::clone(&tenants),
                 names: self.names(&format!("h{batch}"), count, round, task),
                 batch,
                 last: 0,
-            })
-        });
-        let tasks: Vec<Sender> = tasks.collect::<Result<_, _>>().map_err(|error| Failure::wrong(error.to_string()))?;
+            });
+        }
         measure::run(tasks, time).await
     }
 

@@ -144,10 +144,10 @@ fn outcomes(
     let accepted: HashSet<usize> = new.iter().map(|event| event.index).collect();
     let first_of: HashMap<usize, &Prepared> = repeats.iter().map(|(event, first)| (event.index, *first)).collect();
     let mut standing: HashMap<usize, (Decimal, Option<&CounterAfter>)> = HashMap::new();
+    let after: HashMap<(Uuid, &str, Timestamp), &CounterAfter> =
+        after.iter().map(|after| ((after.key.0, after.key.1.as_str(), after.key.2), after)).collect();
     for (index, counter) in facts.counters.iter().enumerate() {
-        let found = after.iter().find(|after| {
-            after.key.0 == counter.tenant_id && after.key.2 == counter.period_start && after.key.1 == counter.metric
-        });
+        let found = after.get(&(counter.tenant_id, counter.metric.as_str(), counter.period_start)).copied();
         let before = match found {
             Some(after) => after.total - sums.get(&index).map_or(Decimal::ZERO, |sum| sum.0),
             None => counter.total,

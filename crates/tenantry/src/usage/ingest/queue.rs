@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -13,10 +13,6 @@ use super::super::event::NewEvent;
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
 use crate::tenancy::Actor;
-
-/// How long a small group waits for the one that is being committed. Two small groups at once would mostly wait for
-/// each other's counters; one larger group after the other answers more events in the same time.
-const PATIENCE: Duration = Duration::from_millis(10);
 
 /// How groups are made.
 #[derive(Debug, Clone, Copy)]
@@ -70,10 +66,8 @@ impl Ingest {
         let receiver = Arc::new(Mutex::new(receiver));
         let closing = CancellationToken::new();
         let mut committers = JoinSet::new();
-        let in_flight = watch::Sender::new(0);
         for _ in 0..settings.committers.max(1) {
-            let entrance = Entrance { receiver: Arc::clone(&receiver), in_flight: in_flight.clone(), settings };
-            committers.spawn(commit_groups(recorder.clone(), entrance, closing.clone()));
+            committers.spawn(commit_groups(recorder.clone(), Arc::clone(&receiver), settings, closing.clone()));
         }
         Self {
             sender,
@@ -120,16 +114,13 @@ impl Ingest {
     }
 }
 
-/// What committers share.
-struct Entrance {
+async fn commit_groups(
+    recorder: Recorder,
     receiver: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
-    /// Groups that are being committed.
-    in_flight: watch::Sender<usize>,
     settings: IngestSettings,
-}
-
-async fn commit_groups(recorder: Recorder, entrance: Entrance, closing: CancellationToken) {
-    while let Some(submissions) = entrance.collect(&closing).await {
+    closing: CancellationToken,
+) {
+    while let Some(submissions) = collect(&receiver, settings, &closing).await {
         let started = Instant::now();
         let group: Vec<Member<'_>> = submissions
             .iter()
@@ -144,7 +135,6 @@ async fn commit_groups(recorder: Recorder, entrance: Entrance, closing: Cancella
             group.iter().map(|_| Err(SubmitError::Unavailable)).collect()
         });
         let mut answers = answers.drain(..);
-        entrance.in_flight.send_modify(|groups| *groups -= 1);
         metrics::histogram!("tenantry_ingest_group_seconds").record(started.elapsed());
         drop(group);
         for submission in submissions {
@@ -155,47 +145,34 @@ async fn commit_groups(recorder: Recorder, entrance: Entrance, closing: Cancella
     }
 }
 
-impl Entrance {
-    /// Waits for the first submission, then takes what else is there or comes within the linger time, and while a
-    /// group is being committed. Whole requests only, so that one request is one transaction. The group counts as
-    /// in flight. None when the queue was closed and is empty.
-    async fn collect(&self, closing: &CancellationToken) -> Option<Vec<Submission>> {
-        let mut receiver = self.receiver.lock().await;
-        let first = tokio::select! {
-            biased;
-            first = receiver.recv() => first?,
-            () = closing.cancelled() => {
-                // What was taken in before is still answered; nothing new gets in.
-                receiver.close();
-                receiver.recv().await?
-            }
-        };
-        let size = self.settings.group_size;
-        let mut events = first.events.len();
-        let mut submissions = vec![first];
-        let mut in_flight = self.in_flight.subscribe();
-        let began = tokio::time::Instant::now();
-        let (linger, patience) = (began + self.settings.linger, began + PATIENCE.max(self.settings.linger));
-        while events < size {
-            if let Ok(next) = receiver.try_recv() {
-                events += next.events.len();
-                submissions.push(next);
-                continue;
-            }
-            let is_idle = *in_flight.borrow_and_update() == 0;
-            let deadline = if is_idle || events >= size / 2 { linger } else { patience };
-            tokio::select! {
-                next = receiver.recv() => {
-                    // None: the queue was closed, and this is the last of it.
-                    let Some(next) = next else { break };
-                    events += next.events.len();
-                    submissions.push(next);
-                }
-                () = tokio::time::sleep_until(deadline) => break,
-                _ = in_flight.changed(), if !is_idle => {}
-            }
+/// Waits for the first submission, then takes what else is there or comes within the linger time. Whole
+/// requests only, so that one request is one transaction. None when the queue was closed and is empty.
+async fn collect(
+    receiver: &Mutex<mpsc::UnboundedReceiver<Submission>>,
+    settings: IngestSettings,
+    closing: &CancellationToken,
+) -> Option<Vec<Submission>> {
+    let mut receiver = receiver.lock().await;
+    let first = tokio::select! {
+        biased;
+        first = receiver.recv() => first?,
+        () = closing.cancelled() => {
+            // What was taken in before is still answered; nothing new gets in.
+            receiver.close();
+            receiver.recv().await?
         }
-        self.in_flight.send_modify(|groups| *groups += 1);
-        Some(submissions)
+    };
+    let mut events = first.events.len();
+    let mut submissions = vec![first];
+    let deadline = tokio::time::Instant::now() + settings.linger;
+    while events < settings.group_size {
+        let next = match receiver.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => tokio::time::timeout_at(deadline, receiver.recv()).await.ok().flatten(),
+        };
+        let Some(next) = next else { break };
+        events += next.events.len();
+        submissions.push(next);
     }
+    Some(submissions)
 }
