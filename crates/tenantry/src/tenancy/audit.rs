@@ -108,6 +108,11 @@ pub async fn verify(tx: &Tx, tenant: Uuid) -> Result<Verdict, StoreError> {
     loop {
         let page = rows::page(tx, tenant, chain.sequence, PAGE).await?;
         if page.is_empty() {
+            // Every tenant began with an entry; a trail without one was taken away whole.
+            if chain.entries == 0 {
+                let fault = Fault::Gap { expected: 1 };
+                return Ok(Verdict::Broken(BrokenLink { tenant_id: tenant, sequence: 0, fault }));
+            }
             return Ok(Verdict::Intact { entries: chain.entries, blanked: chain.blanked });
         }
         for row in &page {

@@ -27,6 +27,36 @@ pub struct NewTerms {
     pub limits: (String, i32),
 }
 
+/// How a subscription is paid for, as Stripe names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Billing<'a> {
+    /// `month` or `year`.
+    pub interval: &'a str,
+    /// `active`, `trialing`, `past_due` and so on.
+    pub status: &'a str,
+}
+
+/// Puts a tenant on another plan from an instant on: a segment of the running period, and the subscription, so that
+/// the next periods begin under it.
+pub async fn change_plan(
+    tx: &Tx,
+    env: &Env,
+    (tenant, at): (Uuid, Timestamp),
+    terms: &NewTerms,
+    billing: Billing<'_>,
+) -> Result<(), StoreError> {
+    let subscription = start_segment(tx, env, tenant, at, terms).await?;
+    let plan = segments::SubscriptionPlan {
+        tenant_id: tenant,
+        id: subscription.id,
+        plan_id: &terms.plan.0,
+        plan_version: terms.plan.1,
+        billing_interval: billing.interval,
+        status: billing.status,
+    };
+    segments::set_subscription_plan(tx, &plan, env.clock.now()).await
+}
+
 /// Starts a segment under new terms at an instant inside the current period. Totals continue; events at or
 /// after the instant move into the new segment. Periods that were opened ahead begin under the new terms too.
 pub async fn start_segment(

@@ -2,6 +2,7 @@
 
 mod billing;
 mod isolation;
+mod metering;
 mod support;
 mod tenancy;
 mod tidy;

@@ -75,7 +75,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_symlink()
-            || ["target", "data", "node_modules", ".git", "__pycache__", ".venv"].contains(&name.as_str())
+            || ["target", "data", "node_modules", ".git", "__pycache__", ".venv", ".hypothesis", ".schemathesis"]
+                .contains(&name.as_str())
         {
             continue;
         }

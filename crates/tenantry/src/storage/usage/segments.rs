@@ -50,8 +50,8 @@ query! {
         update tenantry.tenant_usage set period_start = $4, period_end = $5
         where tenant_id = $1 and metric = $2 and period_start = $3 and occurred_at >= $4";
     service SHRINK_EVENTS = "
-        update tenantry.tenant_usage set period_end = $4
-        where tenant_id = $1 and metric = $2 and period_start = $3";
+        update tenantry.tenant_usage set period_end = $3
+        where tenant_id = $1 and period_start = $2 and occurred_at >= $2 and occurred_at < $3";
     service MOVE_TOTAL = "
         update tenantry.usage_counters set total = total + $4, event_count = event_count + $5
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -65,9 +65,6 @@ query! {
         from tenantry.tenant_usage
         where tenant_id = $1 and metric = $2 and period_start = any ($3) and occurred_at >= $4
         group by 1, 2, 3, 4, 5";
-    service DROP_LATER_SEGMENT_AMOUNTS = "
-        update tenantry.usage_segment_amounts set amount = 0
-        where tenant_id = $1 and period_start = $2 and sequence >= $3";
     service SET_SUBSCRIPTION_PLAN = "
         update tenantry.tenant_subscriptions
         set plan_id = $3, plan_version = $4, billing_interval = $5, status = $6, updated_at = $7
@@ -164,6 +161,7 @@ pub async fn set_segment_plan(tx: &Tx, segment: &SegmentRow) -> Result<(), Store
 pub async fn truncate_period(tx: &Tx, tenant: Uuid, period_start: Timestamp, end: Timestamp) -> Result<(), StoreError> {
     tx.exactly_one(&TRUNCATE_PERIOD, &[&tenant, &period_start, &end]).await?;
     tx.execute(&TRUNCATE_COUNTERS, &[&tenant, &period_start, &end]).await?;
+    tx.execute(&SHRINK_EVENTS, &[&tenant, &period_start, &end]).await?;
     Ok(())
 }
 
@@ -181,7 +179,6 @@ pub async fn move_events(
     if i64::try_from(rows).ok() != Some(moved.1) {
         return Err(StoreError::RowCount { query: MOVE_EVENTS.name, rows });
     }
-    tx.execute(&SHRINK_EVENTS, &[&tenant, &metric, &old_start, &new_start]).await?;
     tx.exactly_one(&MOVE_TOTAL, &[&tenant, &metric, &old_start, &-moved.0, &-moved.1]).await?;
     tx.exactly_one(&MOVE_TOTAL, &[&tenant, &metric, &new_start, &moved.0, &moved.1]).await?;
     // The hour that contains the boundary is split, so it is rebuilt on both sides.
@@ -191,17 +188,6 @@ pub async fn move_events(
         tx.execute(&DROP_ROLLUPS, &[&tenant, &metric, &start, &hour]).await?;
     }
     tx.execute(&REBUILD_ROLLUPS, &[&tenant, &metric, &[old_start, new_start].as_slice(), &hour]).await?;
-    Ok(())
-}
-
-/// Takes back what segments used that no longer lie inside their period.
-pub async fn clear_segment_amounts(
-    tx: &Tx,
-    tenant: Uuid,
-    period_start: Timestamp,
-    from_sequence: i32,
-) -> Result<(), StoreError> {
-    tx.execute(&DROP_LATER_SEGMENT_AMOUNTS, &[&tenant, &period_start, &from_sequence]).await?;
     Ok(())
 }
 

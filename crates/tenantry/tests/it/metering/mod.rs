@@ -1,0 +1,11 @@
+//! Recording usage, closing periods, reports and the proof of the books, against a real database and below HTTP.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod changes;
+mod concurrency;
+mod damage;
+mod decisions;
+mod model;
+
+mod reports;
+mod world;
