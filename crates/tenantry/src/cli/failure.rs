@@ -49,7 +49,10 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::usage(error.to_string())
+        match error {
+            ConfigError::DataDir { .. } => Self::wrong(error.to_string()),
+            other => Self::usage(other.to_string()),
+        }
     }
 }
 

@@ -107,6 +107,14 @@ pub enum ConfigError {
     /// A value cannot be used.
     #[error("{0}")]
     Value(String),
+    /// The data folder cannot keep a generated secret.
+    #[error("cannot write to {}: {source}; make room, make it writable, or choose another folder with --data-dir", path.display())]
+    DataDir {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A secret is missing or weak.
     #[error("{0}")]
     Secret(String),

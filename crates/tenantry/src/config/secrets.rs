@@ -61,7 +61,7 @@ fn refuse_weak(secret: &SecretString) -> Result<(), ConfigError> {
 
 /// The secret in this file, made if there is none.
 fn kept(path: &Path, ids: &Ids) -> Result<SecretString, ConfigError> {
-    let failed = |error: std::io::Error| ConfigError::Secret(format!("{}: {error}", path.display()));
+    let failed = |source: std::io::Error| ConfigError::DataDir { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned().into()),
         Ok(_) => {}

@@ -3,6 +3,7 @@
 mod billing;
 mod isolation;
 mod metering;
+mod processes;
 mod support;
 mod tenancy;
 mod tidy;

@@ -1,0 +1,8 @@
+//! The real binary as processes: starting, refusing to start, stopping, being killed.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
+mod commands;
+mod kills;
+mod refusals;
+mod replicas;
+mod server;
