@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod api;
 mod billing;
 mod isolation;
 mod metering;

@@ -8,4 +8,4 @@ mod decisions;
 mod model;
 
 mod reports;
-mod world;
+pub(crate) mod world;

@@ -50,7 +50,7 @@ fn plan(value: serde_json::Value) -> Plan {
 }
 
 /// `calls` has a hard limit, `tokens` overage, `bytes` no limit; only `pro` names `exports`.
-pub(super) fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let free = plan(json!({
         "id": "free", "name": "Free", "rank": 0, "default": true, "prices": null, "currency": "usd",
         "metrics": {

@@ -1,0 +1,10 @@
+//! The HTTP interface over a real database: who may do what, attacks, tokens, usage, the document.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod attacks;
+mod document;
+mod permissions;
+mod repeated;
+mod tokens;
+mod usage;
+mod world;

@@ -1,0 +1,184 @@
+//! Every route, asked by everybody: a golden table that must be complete.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tenantry::http::router;
+
+use super::world::{App, send};
+
+/// Whom a route answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Need {
+    Open,
+    SignedIn,
+    SignedInOrService,
+    ServiceKey,
+    /// A permission in the tenant of the headers.
+    Header(&'static str),
+    /// A permission in the tenant of the path.
+    Path(&'static str),
+    /// Any member of the tenant of the path.
+    MemberOfPath,
+    /// An owner of the tenant of the path.
+    OwnerOfPath,
+}
+
+/// Method, path, body, and whom it answers. Bodies may be refused for what is in them; they get past permissions.
+const ROUTES: &[(&str, &str, &str, Need)] = &[
+    ("GET", "/healthz", "", Need::Open),
+    ("GET", "/readyz", "", Need::Open),
+    ("GET", "/api/me", "", Need::SignedIn),
+    ("GET", "/api/tenants", "", Need::SignedIn),
+    ("POST", "/api/tenants", r#"{"name": "Made"}"#, Need::SignedInOrService),
+    ("PUT", "/api/users/{id}", r#"{"email": "no address"}"#, Need::ServiceKey),
+    ("GET", "/api/permissions/check?userId={id}&tenantId={id}&permission=viewUsage", "", Need::ServiceKey),
+    ("GET", "/api/tenants/{id}", "", Need::MemberOfPath),
+    ("PATCH", "/api/tenants/{id}", "{}", Need::Path("manageMembers")),
+    ("DELETE", "/api/tenants/{id}", "", Need::OwnerOfPath),
+    ("POST", "/api/tenants/{id}/leave", "", Need::MemberOfPath),
+    ("GET", "/api/tenants/{id}/members", "", Need::MemberOfPath),
+    ("POST", "/api/tenants/{id}/members", r#"{"userId": "{nobody}", "role": "member"}"#, Need::Path("manageMembers")),
+    ("PATCH", "/api/tenants/{id}/members/{nobody}", r#"{"role": "member"}"#, Need::Path("manageMembers")),
+    ("DELETE", "/api/tenants/{id}/members/{nobody}", "", Need::Path("manageMembers")),
+    ("GET", "/api/keys", "", Need::Header("manageBilling")),
+    ("POST", "/api/keys", r#"{"name": "", "scopes": []}"#, Need::Header("manageBilling")),
+    ("DELETE", "/api/keys/{nobody}", "", Need::Header("manageBilling")),
+    ("GET", "/api/billing/plans", "", Need::Header("viewBilling")),
+    ("GET", "/api/billing/subscription", "", Need::Header("viewBilling")),
+    ("GET", "/api/usage?metric=calls", "", Need::Header("viewUsage")),
+    ("GET", "/api/usage/check?metric=calls&amount=1", "", Need::Header("viewUsage")),
+    ("GET", "/api/usage/report", "", Need::Header("viewUsage")),
+    ("POST", "/api/usage", r#"{"metric": "calls", "amount": 1, "idempotencyKey": "k"}"#, Need::Header("recordUsage")),
+];
+
+const ALL: &[&str] = &["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
+
+/// What each role may do, as the design's table says.
+fn permissions(role: &str) -> &'static [&'static str] {
+    match role {
+        "owner" | "admin" => ALL,
+        "billing_admin" => &["manageBilling", "viewBilling", "viewUsage", "recordUsage"],
+        "member" => &["viewBilling", "viewUsage", "recordUsage"],
+        "key" => &["recordUsage"],
+        _ => &[],
+    }
+}
+
+/// Whether a caller is refused, and how: the status.
+#[expect(clippy::match_same_arms, reason = "one line for each rule")]
+fn refusal(role: &str, need: Need) -> Option<u16> {
+    let is_member = ["owner", "admin", "billing_admin", "member"].contains(&role);
+    match (role, need) {
+        (_, Need::Open) => None,
+        ("nobody", _) => Some(401),
+        ("service", Need::SignedIn) | ("key", Need::SignedIn | Need::SignedInOrService) => Some(403),
+        ("service", _) | (_, Need::SignedIn | Need::SignedInOrService) => None,
+        (_, Need::ServiceKey) => Some(403),
+        ("stranger", Need::Header(_)) => Some(403),
+        ("stranger", _) => Some(404),
+        (_, Need::Header(permission) | Need::Path(permission)) => {
+            (!permissions(role).contains(&permission)).then_some(403)
+        }
+        ("key", Need::MemberOfPath) => None,
+        (_, Need::MemberOfPath) => (!is_member).then_some(404),
+        (_, Need::OwnerOfPath) => (role != "owner").then_some(403),
+    }
+}
+
+#[test]
+fn the_table_names_every_route_of_the_document() {
+    let document = serde_json::to_value(router::document()).unwrap();
+    let documented: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, operations)| {
+            let path = path.split('{').map(|part| part.split_once('}').map_or(part, |rest| rest.1)).collect::<Vec<_>>();
+            let path = path.join("*");
+            operations.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    let here: BTreeSet<(String, String)> = ROUTES
+        .iter()
+        .map(|(method, path, _, _)| {
+            let path = path.split('?').next().unwrap().replace("{id}", "*").replace("{nobody}", "*");
+            ((*method).to_owned(), path)
+        })
+        .collect();
+    assert_eq!(here, documented);
+}
+
+#[tokio::test]
+async fn everybody_gets_what_the_table_says() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let mut callers = vec![("owner", owner.clone())];
+    for role in ["admin", "billing_admin", "member"] {
+        callers.push((role, app.member(&owner, acme, role).await.1));
+    }
+    callers.push(("stranger", app.user().await.1));
+    callers.push(("key", app.key(&owner, acme, &["recordUsage"]).await.1));
+    callers.push(("service", app.service_key().await));
+    callers.push(("nobody", String::new()));
+    let nobody = app.id().to_string();
+    let mut refusals = 0;
+    for (method, path, body, need) in ROUTES {
+        // Those that would end the world's organization or its members' membership are asked by who is refused.
+        let ends = path.ends_with("/leave") || (*method == "DELETE" && *path == "/api/tenants/{id}");
+        for (role, token) in &callers {
+            let expected = refusal(role, *need);
+            if ends && expected.is_none() {
+                continue;
+            }
+            let path = path.replace("{id}", &acme.to_string()).replace("{nobody}", &nobody);
+            let mut request = app.request(method, &path);
+            if !token.is_empty() {
+                request = request.bearer_auth(token);
+            }
+            if matches!(need, Need::Header(_)) && *role != "key" {
+                request = request.header("x-organization-id", acme.to_string());
+            }
+            if !body.is_empty() {
+                let body: Value = serde_json::from_str(&body.replace("{nobody}", &nobody)).unwrap();
+                request = request.json(&body);
+            }
+            let answer = send(request).await;
+            let place = format!("{method} {path} as {role}: {answer:?}");
+            if let Some(status) = expected {
+                assert_eq!(answer.status, status, "{place}");
+                // A service key belongs to no tenant whose log could hold it; its refusals are in the server's log.
+                refusals += i64::from(status != 401 && *role != "service");
+                if status == 403 && *role != "stranger" {
+                    assert_eq!(answer.code(), "insufficient_permissions", "{place}");
+                }
+            } else {
+                let named_nobody = path.contains(&nobody) && answer.status == 404;
+                assert!(named_nobody || ![401, 403, 404].contains(&answer.status), "{place}");
+                assert!(answer.status < 500, "{place}");
+            }
+        }
+    }
+    // Each refusal is a security event, although nothing else of its request stayed.
+    let recorded = app.count("select count(*) from tenantry.security_events").await;
+    assert!(recorded >= refusals, "{recorded} events of {refusals} refusals");
+}
+
+#[tokio::test]
+async fn overrides_change_what_a_member_may_do_from_the_next_request_on() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let (member_id, member) = app.member(&owner, acme, "member").await;
+    let report = async || app.within(&member, acme, "GET", "/api/usage/report", &Value::Null).await.status;
+    assert_eq!(report().await, 200);
+    let path = format!("/api/tenants/{acme}/members/{member_id}");
+    for (overrides, status) in [(json!({ "viewUsage": false }), 403), (json!({}), 200)] {
+        let changed = app.call(&owner, "PATCH", &path, &json!({ "permissions": overrides })).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        assert_eq!(report().await, status);
+    }
+    assert_eq!(app.call(&owner, "DELETE", &path, &Value::Null).await.status, 204);
+    assert_eq!(report().await, 403);
+}

@@ -1,0 +1,178 @@
+//! Usage over HTTP: each answer of the contract.
+
+use serde_json::{Value, json};
+use tenantry::usage::ingest::IngestSettings;
+
+use super::world::{App, send};
+
+#[tokio::test]
+async fn single_events_have_their_statuses_and_figures() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let post = async |body: Value| app.call(&token, "POST", "/api/usage", &body).await;
+    let event = json!({ "metric": "calls", "amount": "60.5", "idempotencyKey": "a" });
+    let first = post(event.clone()).await;
+    assert_eq!(first.status, 201);
+    let figures = json!({ "metric": "calls", "total": "60.5", "included": "100", "remaining": "39.5", "overage": "0" });
+    let with = |status: &str| {
+        let mut body = figures.clone();
+        body["status"] = json!(status);
+        body
+    };
+    assert_eq!(first.body, with("accepted"));
+    let again = post(event).await;
+    assert_eq!((again.status, again.body), (200, with("duplicate")));
+    let conflict = post(json!({ "metric": "calls", "amount": 1, "idempotencyKey": "a" })).await;
+    assert_eq!((conflict.status, conflict.code()), (409, "idempotency_conflict"), "{conflict:?}");
+    let refused = post(json!({ "metric": "calls", "amount": 40, "idempotencyKey": "b" })).await;
+    assert_eq!((refused.status, refused.code()), (402, "usage_limit_exceeded"), "{refused:?}");
+    for (name, value) in figures.as_object().unwrap() {
+        assert_eq!(&refused.body[name], value, "{refused:?}");
+    }
+    let absent = post(json!({ "metric": "exports", "amount": 1, "idempotencyKey": "c" })).await;
+    assert_eq!((absent.status, absent.code()), (402, "metric_not_in_plan"));
+    let unknown = post(json!({ "metric": "nonsense", "amount": 1, "idempotencyKey": "d" })).await;
+    assert_eq!((unknown.status, unknown.code()), (422, "unknown_metric"));
+}
+
+#[tokio::test]
+async fn amounts_are_read_from_their_digits() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let post = async |amount: &str, key: &str| {
+        let body = format!(r#"{{"metric": "bytes", "amount": {amount}, "idempotencyKey": "{key}"}}"#);
+        let request = app.request("POST", "/api/usage").bearer_auth(&token).header("content-type", "application/json");
+        send(request.body(body)).await
+    };
+    for (index, (amount, total)) in [
+        ("0.1", "0.1"),
+        ("\"0.2\"", "0.3"),
+        ("1e3", "1000.3"),
+        ("123456789012345.123456789", "123456789013345.423456789"),
+        ("0.000000001", "123456789013345.42345679"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = post(amount, &format!("k{index}")).await;
+        assert_eq!((answer.status, &answer.body["total"]), (201, &json!(total)), "{amount}: {answer:?}");
+    }
+    for amount in ["0", "-1", "\"\"", "\"1/2\"", "1234567890123456", "0.0000000001", "null", "true", "[1]", "\"NaN\""] {
+        let answer = post(amount, "bad").await;
+        assert_eq!(answer.status, 422, "{amount}: {answer:?}");
+        assert_eq!(answer.body["errors"][0]["field"], "amount", "{amount}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn batches_name_what_was_not_accepted() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let event =
+        |key: &str, metric: &str, amount: Value| json!({ "metric": metric, "amount": amount, "idempotencyKey": key });
+    let events = json!({ "events": [
+        event("a", "calls", json!(90)),
+        event("a", "calls", json!(90)),
+        event("a", "calls", json!(91)),
+        event("b", "calls", json!(20)),
+        event("c", "calls", json!(10)),
+        event("d", "nonsense", json!(1)),
+        event("e", "calls", json!(-1)),
+    ] });
+    let answer = app.call(&token, "POST", "/api/usage", &events).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let counts =
+        ["accepted", "duplicate", "conflict", "rejected", "invalid"].map(|name| answer.body[name].as_i64().unwrap());
+    assert_eq!(counts, [2, 1, 1, 1, 2], "{answer:?}");
+    let results: Vec<(i64, &str, &str)> = answer.body["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            (result["index"].as_i64().unwrap(), result["status"].as_str().unwrap(), result["code"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        results,
+        [
+            (1, "duplicate", "duplicate"),
+            (2, "conflict", "idempotency_conflict"),
+            (3, "rejected", "usage_limit_exceeded"),
+            (5, "invalid", "unknown_metric"),
+            (6, "invalid", "validation_failed"),
+        ]
+    );
+    // Malformed as a whole, nothing of it is taken.
+    let many: Vec<Value> = (0..10_001).map(|n| event(&format!("m{n}"), "bytes", json!(1))).collect();
+    for body in [json!({ "events": many }), json!({ "events": [] }), json!({ "events": "x" }), json!([1]), json!({})] {
+        let answer = app.call(&token, "POST", "/api/usage", &body).await;
+        assert_eq!(answer.status, 422, "{answer:?}");
+    }
+    assert_eq!(app.count("select count(*) from tenantry.tenant_usage where metric = 'bytes'").await, 0);
+}
+
+#[tokio::test]
+async fn a_service_key_names_tenants_in_the_batch() {
+    let app = App::new().await;
+    let ((one, _), (two, _)) = (app.user().await, app.user().await);
+    let key = app.service_key().await;
+    let event =
+        |tenant: uuid::Uuid| json!({ "tenantId": tenant, "metric": "calls", "amount": 1, "idempotencyKey": "k" });
+    let unknown = app.id();
+    let batch = json!({ "events": [event(one), event(two), event(unknown), event(one)] });
+    let answer = app.call(&key, "POST", "/api/usage", &batch).await;
+    assert_eq!((&answer.body["accepted"], &answer.body["duplicate"]), (&json!(2), &json!(1)), "{answer:?}");
+    assert_eq!(answer.body["results"][0]["index"], 2, "{answer:?}");
+    assert_eq!(app.count("select count(distinct tenant_id) from tenantry.tenant_usage").await, 2);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_503_with_retry_after_and_records_nothing() {
+    let settings = IngestSettings { queue_limit: 5, ..IngestSettings::default() };
+    let app = App::with(None, settings).await;
+    let (_, token) = app.user().await;
+    let events: Vec<Value> =
+        (0..6).map(|n| json!({ "metric": "bytes", "amount": 1, "idempotencyKey": format!("k{n}") })).collect();
+    let answer = app.call(&token, "POST", "/api/usage", &json!({ "events": events })).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(app.count("select count(*) from tenantry.tenant_usage").await, 0);
+}
+
+#[tokio::test]
+async fn reports_checks_and_totals_have_the_shape_of_the_contract() {
+    let app = App::new().await;
+    let (id, token) = app.user().await;
+    let event = json!({ "metric": "tokens", "amount": "60", "idempotencyKey": "a" });
+    app.call(&token, "POST", "/api/usage", &event).await;
+    let check = app.get(&token, "/api/usage/check?metric=tokens&amount=5").await;
+    let expected = json!({ "allowed": true, "total": "60", "included": "50", "remaining": "0", "wouldOverage": "5" });
+    assert_eq!(check.body, expected);
+    let report = app.get(&token, "/api/usage/report").await;
+    assert_eq!(report.body["tenant"]["id"], id.to_string());
+    let limit = json!({
+        "total": "60", "included": "50", "remaining": "0", "allowOverages": true, "overage": "10",
+        "accruedOverageCents": 3, "currency": "usd",
+    });
+    assert_eq!(report.body["subscription"]["limits"]["tokens"], limit);
+    let used = json!({ "tokens": { "total": "60", "count": 1, "byUser": { id.to_string(): "60" } } });
+    assert_eq!(report.body["usage"], used);
+    assert_eq!(report.body["summary"], json!({ "totalMetrics": 1, "totalUsage": "60", "uniqueUsers": 1 }));
+    let total = app.get(&token, "/api/usage?metric=tokens").await;
+    assert_eq!(total.body["total"], "60", "{total:?}");
+    let off = app.get(&token, "/api/usage/report?from=2026-01-01T00:30:00Z").await;
+    assert_eq!((off.status, &off.body["errors"][0]["field"]), (422, &json!("from")), "{off:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_or_no_json() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let send_raw = async |body: Vec<u8>, kind: &str| {
+        let request = app.request("POST", "/api/usage").bearer_auth(&token).header("content-type", kind);
+        send(request.body(body)).await
+    };
+    assert_eq!(send_raw(vec![b' '; 9 * 1024 * 1024], "application/json").await.status, 413);
+    assert_eq!(send_raw(b"{".to_vec(), "application/json").await.status, 400);
+    assert_eq!(send_raw(b"a=b".to_vec(), "application/x-www-form-urlencoded").await.status, 415);
+}

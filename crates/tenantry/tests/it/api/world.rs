@@ -1,0 +1,192 @@
+//! A server of this process on a port of its own, with users, an organization and keys.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tenantry::billing::catalog_store;
+use tenantry::env::Env;
+use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_development_token};
+use tenantry::http::router::{Limits, router};
+use tenantry::http::state::AppState;
+use tenantry::storage::Database;
+use tenantry::tenancy::keys::{self, NewKey};
+use tenantry::usage::check::Checks;
+use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
+use tenantry_domain::permission::Permission;
+use uuid::Uuid;
+
+use crate::metering::world::catalog;
+use crate::support::TestDb;
+
+/// The secret of the tests' tokens.
+pub(super) const SECRET: &str = "the-secret-of-the-tests-which-is-long-enough";
+pub(super) const ISSUER: &str = "https://issuer.example";
+pub(super) const AUDIENCE: &str = "tenantry";
+
+pub(super) struct App {
+    pub(super) url: String,
+    pub(super) db: Database,
+    pub(super) env: Env,
+    pub(super) admin: tokio_postgres::Client,
+    client: Client,
+}
+
+/// What an answer was.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Value,
+    pub(super) headers: reqwest::header::HeaderMap,
+}
+
+impl Answer {
+    pub(super) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// The body without what differs from request to request.
+    pub(super) fn lasting(&self) -> Value {
+        let mut body = self.body.clone();
+        if let Some(members) = body.as_object_mut() {
+            members.remove("requestId");
+        }
+        body
+    }
+}
+
+pub(super) fn settings() -> TokenSettings {
+    TokenSettings {
+        secret: Some(SECRET.to_owned().into()),
+        issuer: Some(ISSUER.to_owned()),
+        audience: Some(AUDIENCE.to_owned()),
+    }
+}
+
+impl App {
+    pub(super) async fn new() -> Self {
+        Self::with(None, IngestSettings::default()).await
+    }
+
+    pub(super) async fn with(jwks: Option<Jwks>, ingest: IngestSettings) -> Self {
+        let test = TestDb::new().await;
+        let env = Env::system();
+        let catalog = catalog();
+        catalog_store::load(&test.db, &env, &catalog).await.unwrap();
+        let late_window = SignedDuration::from_hours(72);
+        let recorder = Recorder::new(test.db.clone(), env.clone(), GroupSettings { late_window });
+        let state = AppState {
+            db: test.db.clone(),
+            env: env.clone(),
+            ingest: Ingest::start(&recorder, ingest),
+            checks: Checks::start(&recorder, 1000, 2),
+            verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
+            catalog: Arc::new(catalog),
+            known: Arc::default(),
+            slug_limiter: Arc::default(),
+        };
+        let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = router(state, limits, None).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { url, db: test.db.clone(), env, admin: test.admin_client().await, client: client() }
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.env.ids.uuid_v7(self.env.clock.now())
+    }
+
+    pub(super) fn token(&self, user: Uuid) -> String {
+        let now = self.env.clock.now().as_second();
+        sign_development_token(&settings(), user, None, now, now + 3600).unwrap()
+    }
+
+    pub(super) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url))
+    }
+
+    pub(super) async fn get(&self, bearer: &str, path: &str) -> Answer {
+        send(self.request("GET", path).bearer_auth(bearer)).await
+    }
+
+    pub(super) async fn call(&self, bearer: &str, method: &str, path: &str, body: &Value) -> Answer {
+        send(self.request(method, path).bearer_auth(bearer).json(body)).await
+    }
+
+    /// The same in the context of an organization.
+    pub(super) async fn within(&self, bearer: &str, tenant: Uuid, method: &str, path: &str, body: &Value) -> Answer {
+        let request = self.request(method, path).bearer_auth(bearer).header("x-organization-id", tenant.to_string());
+        send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
+    /// A user who was seen, with a token.
+    pub(super) async fn user(&self) -> (Uuid, String) {
+        let id = self.id();
+        let token = self.token(id);
+        assert_eq!(self.get(&token, "/api/me").await.status, 200);
+        (id, token)
+    }
+
+    pub(super) async fn organization(&self, owner: &str) -> Uuid {
+        let made = self.call(owner, "POST", "/api/tenants", &json!({ "name": "Acme" })).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.body["tenant"]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(super) async fn member(&self, owner: &str, tenant: Uuid, role: &str) -> (Uuid, String) {
+        let (id, token) = self.user().await;
+        let path = format!("/api/tenants/{tenant}/members");
+        let added = self.call(owner, "POST", &path, &json!({ "userId": id, "role": role })).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        (id, token)
+    }
+
+    /// A key of a tenant, made over HTTP: id and secret.
+    pub(super) async fn key(&self, owner: &str, tenant: Uuid, scopes: &[&str]) -> (Uuid, String) {
+        let made = self.within(owner, tenant, "POST", "/api/keys", &json!({ "name": "k", "scopes": scopes })).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let id = made.body["key"]["id"].as_str().unwrap().parse().unwrap();
+        (id, made.body["secret"].as_str().unwrap().to_owned())
+    }
+
+    pub(super) async fn service_key(&self) -> String {
+        let minted = mint_key(&self.env);
+        let key = NewKey {
+            id: minted.id,
+            prefix: minted.prefix.clone(),
+            secret_hash: minted.hash,
+            name: "host".to_owned(),
+            scopes: Permission::ALL.to_vec(),
+            expires_at: None,
+        };
+        keys::create_service(&self.db, &self.env, &key).await.unwrap();
+        minted.expose().to_owned()
+    }
+
+    pub(super) async fn count(&self, sql: &str) -> i64 {
+        self.admin.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+pub(super) fn client() -> Client {
+    // Set once for the process; whoever comes later finds it set.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(Duration::from_secs(30)).build().unwrap()
+}
+
+pub(super) async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if status >= 400 {
+        assert_eq!(headers["content-type"], "application/problem+json", "{text}");
+        assert_eq!(body["status"], status, "{text}");
+        assert_eq!(body["requestId"].as_str(), headers["x-request-id"].to_str().ok(), "{text}");
+    }
+    Answer { status, body, headers }
+}
