@@ -115,3 +115,23 @@ async fn wrong_use_is_exit_2() {
         assert_eq!(folder.run(args).status.code(), Some(2), "{args:?}");
     }
 }
+
+/// Root's home is closed to the user that the database runs as, so the cluster lies elsewhere and is pointed to.
+#[tokio::test]
+async fn root_in_a_home_that_is_closed_to_others() {
+    let folder = Folder::new();
+    std::fs::set_permissions(&folder.0, std::fs::Permissions::from_mode(0o700)).unwrap();
+    for _ in 0..2 {
+        let server = Server::start(&folder);
+        assert!(folder.says(&["verify"]).ends_with("the books are right"));
+        assert_eq!(server.stop("-INT"), Some(0));
+    }
+    let pointer = folder.data().join("cluster-location");
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    assert_eq!(pointer.exists(), is_root, "only root needs another place");
+    if is_root {
+        let elsewhere = std::fs::read_to_string(pointer).unwrap();
+        assert!(std::path::Path::new(elsewhere.trim()).join("pgdata").is_dir());
+        std::fs::remove_dir_all(elsewhere.trim()).unwrap();
+    }
+}
