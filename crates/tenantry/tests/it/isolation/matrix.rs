@@ -5,14 +5,30 @@ use tenantry::storage::migrate::SERVICE_ROLE;
 use super::world::{A, Attempts, B, OUTSIDER, Outcome, Settings, TwoTenants, insert, new_tenant, writable};
 
 /// Tables that readers have no business with.
-const UNREADABLE: &[&str] = &["idempotency_keys", "jobs"];
+const UNREADABLE: &[&str] = &[
+    "billing_operations",
+    "development_clock",
+    "idempotency_keys",
+    "jobs",
+    "stripe_cursors",
+    "stripe_customers",
+    "stripe_events",
+    "stripe_invoice_items",
+    "stripe_prices",
+    "stripe_subscriptions",
+];
 
 /// Tables where the service role sees every row, with the reason.
 const LOOKUPS: &[(&str, &str)] = &[
     ("api_keys", "a key is found by its id before any tenant is open"),
+    ("development_clock", "one clock for the deployment"),
     ("idempotency_keys", "the scope hash is the authorization"),
     ("jobs", "a worker claims the next job of any tenant"),
     ("plan_versions", "the catalog belongs to no tenant"),
+    ("stripe_cursors", "a sweep goes over all tenants"),
+    ("stripe_customers", "an event names a customer before any tenant is open"),
+    ("stripe_events", "an event arrives before its tenant is known"),
+    ("stripe_prices", "the catalog belongs to no tenant"),
     ("users", "users are looked up before any tenant of theirs is known"),
 ];
 

@@ -1,7 +1,8 @@
 //! A row for every table of the schema.
 
 /// Parts of a sample row: a column and its value, in which `{t}`, `{u}`, `{k}` are the tenant, its user and its
-/// key, `{n}` the row's number, `{new}` an id of its own, and `{self}` the tenant's (or user's, key's) own id in row 0.
+/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}` that of its tenant, and `{self}` the
+/// tenant's (or user's, key's) own id in row 0.
 pub(super) type Sample = &'static [(&'static str, &'static str)];
 
 const MONTH: &str = "date_trunc('month', now(), 'UTC')";
@@ -220,4 +221,98 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("created_at", "now()"),
         ],
     ),
+    (
+        "stripe_customers",
+        &[
+            ("tenant_id", "{t}"),
+            ("customer_id", "'cus_' || {new}::text"),
+            ("created_at", "now()"),
+            ("ended_at", "case when {n} > 0 then now() end"),
+        ],
+    ),
+    (
+        "stripe_subscriptions",
+        &[
+            ("tenant_id", "{t}"),
+            ("stripe_subscription_id", "'sub_' || {new}::text"),
+            ("subscription_id", "{subscription}"),
+            ("customer_id", "'cus_1'"),
+            ("item_id", "'si_1'"),
+            ("price_id", "'price_1'"),
+            ("status", "'active'"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "stripe_prices",
+        &[
+            ("price_id", "'price_' || {new}::text"),
+            ("product_id", "'prod_1'"),
+            ("plan_id", "'plan {n}'"),
+            ("billing_interval", "'month'"),
+            ("currency", "'usd'"),
+            ("unit_amount", "2900"),
+            ("current", "false"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "stripe_events",
+        &[
+            ("id", "'evt_' || {new}::text"),
+            ("type", "'invoice.paid'"),
+            ("payload", "'{}'"),
+            ("created_at", "now()"),
+            ("received_at", "now()"),
+            ("run_at", "now()"),
+        ],
+    ),
+    ("stripe_cursors", &[("name", "'cursor ' || {new}::text"), ("position", "now()"), ("updated_at", "now()")]),
+    (
+        "billing_operations",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("kind", "'checkout'"),
+            ("state", "'succeeded'"),
+            ("request", "'{}'"),
+            ("result", "'{}'"),
+            ("actor", "'system'"),
+            ("created_at", "now()"),
+            ("finished_at", "now()"),
+        ],
+    ),
+    (
+        "invoices",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("stripe_invoice_id", "'in_' || {new}::text"),
+            ("status", "'paid'"),
+            ("currency", "'usd'"),
+            ("subtotal", "2900"),
+            ("tax", "0"),
+            ("total", "2900"),
+            ("amount_due", "2900"),
+            ("amount_paid", "2900"),
+            ("amount_remaining", "0"),
+            ("period_start", MONTH),
+            ("period_end", NEXT),
+            ("lines", "'[]'"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "stripe_invoice_items",
+        &[
+            ("tenant_id", "{t}"),
+            ("charge_id", "{new}"),
+            ("invoice_item_id", "'ii_1'"),
+            ("target", "'draft'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    ("development_clock", &[("id", "{new}"), ("offset_seconds", "0"), ("created_at", "now()")]),
 ];

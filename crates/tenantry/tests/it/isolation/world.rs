@@ -54,6 +54,7 @@ fn fill(value: &str, table: &str, side: Side, number: u32) -> String {
         .replace("{k}", &id(side.key))
         .replace("{n}", &number.to_string())
         .replace("{new}", &id(new_id(table, side, number)))
+        .replace("{subscription}", &id(new_id("tenant_subscriptions", side, 0)))
         .replace("{self}", &id(own))
         .replace("{member}", &id(if number == 0 { side.user } else { OUTSIDER }))
 }
@@ -95,6 +96,10 @@ impl Table {
 const NOBODYS: &[(&str, &str)] = &[
     ("plan_versions", "the catalog is the same for all"),
     ("idempotency_keys", "found by a hash that names the caller; no reader sees them"),
+    ("stripe_prices", "the catalog at Stripe is the same for all; no reader sees it"),
+    ("stripe_events", "an event arrives before its tenant is known; no reader sees them"),
+    ("stripe_cursors", "a sweep goes over all tenants; no reader sees them"),
+    ("development_clock", "one clock for the deployment; no reader sees it"),
 ];
 
 /// A database with two tenants.
