@@ -14,6 +14,7 @@ alter table tenantry.tenant_subscriptions
     add column pending_interval text,
     add column pending_at timestamptz,
     add constraint tenant_subscriptions_provider check (provider in ('stripe')),
+    add constraint tenant_subscriptions_pending_interval check (pending_interval in ('month', 'year')),
     add constraint tenant_subscriptions_quantity check (quantity > 0),
     add constraint tenant_subscriptions_access check (access in ('full', 'fallback')),
     add constraint tenant_subscriptions_pending check (
@@ -123,8 +124,7 @@ create table tenantry.billing_operations (
     kind         text not null,
     state        text not null default 'running',
     request      jsonb not null,
-    result       jsonb,
-    problem      jsonb,
+    outcome      jsonb,
     actor        text not null,
     actor_id     uuid,
     created_at   timestamptz not null,
@@ -133,13 +133,12 @@ create table tenantry.billing_operations (
     constraint billing_operations_kind check (kind in ('checkout', 'upgrade', 'downgrade', 'cancel', 'resume', 'seats', 'adopt')),
     constraint billing_operations_state check (state in ('running', 'succeeded', 'failed')),
     constraint billing_operations_outcome check (
-        (state = 'running') = (finished_at is null)
-        and (state = 'succeeded') = (result is not null)
-        and (state = 'failed') = (problem is not null))
+        (state = 'running') = (finished_at is null) and (state = 'running') = (outcome is null))
 );
 create unique index billing_operations_one_running on tenantry.billing_operations (tenant_id) where state = 'running';
 comment on table tenantry.billing_operations is
     'What somebody asked for that needs Stripe: committed before the first call, done by the request or, if that dies, by a worker under the same idempotency keys. One at a time for each tenant.';
+comment on column tenantry.billing_operations.outcome is 'The answer, or (failed) the problem that the caller is told.';
 
 -- ---------------------------------------------------------------- invoices
 
@@ -260,7 +259,7 @@ grant update (current) on tenantry.stripe_prices to tenantry_service;
 grant update (state, run_at, attempts, lease_token, lease_until, last_error, finished_at, customer_id) on tenantry.stripe_events
     to tenantry_service;
 grant update (position, updated_at) on tenantry.stripe_cursors to tenantry_service;
-grant update (state, result, problem, finished_at) on tenantry.billing_operations to tenantry_service;
+grant update (state, outcome, finished_at) on tenantry.billing_operations to tenantry_service;
 grant update (number, status, billing_reason, currency, subtotal, tax, total, amount_due, amount_paid, amount_remaining,
               period_start, period_end, lines, taxes, customer_address, customer_tax_ids, automatic_tax_status,
               hosted_invoice_url, invoice_pdf, attempt_count, next_payment_attempt, finalized_at, paid_at, updated_at)

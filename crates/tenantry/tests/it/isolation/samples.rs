@@ -74,6 +74,9 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("created_at", "now()"),
             ("updated_at", "now()"),
             ("ended_at", "case when {n} > 0 then now() end"),
+            ("pending_plan_id", "'plan 0'"),
+            ("pending_interval", "'month'"),
+            ("pending_at", "now()"),
         ],
     ),
     (
@@ -277,7 +280,7 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("kind", "'checkout'"),
             ("state", "'succeeded'"),
             ("request", "'{}'"),
-            ("result", "'{}'"),
+            ("outcome", "'{}'"),
             ("actor", "'system'"),
             ("created_at", "now()"),
             ("finished_at", "now()"),
