@@ -55,6 +55,8 @@ fn fill(value: &str, table: &str, side: Side, number: u32) -> String {
         .replace("{n}", &number.to_string())
         .replace("{new}", &id(new_id(table, side, number)))
         .replace("{self}", &id(own))
+        .replace("{notice}", &id(new_id("notifications", side, 0)))
+        .replace("{endpoint}", &id(new_id("webhook_endpoints", side, 0)))
         .replace("{member}", &id(if number == 0 { side.user } else { OUTSIDER }))
 }
 
