@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// An amount of money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     /// Minor units of the currency: cents of usd, whole yen.
     pub minor: i64,

@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod keys;
 pub mod members;
 pub mod migrate;
+pub mod notices;
 mod pool;
 mod query;
 mod row;

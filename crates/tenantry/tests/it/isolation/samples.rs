@@ -1,8 +1,8 @@
 //! A row for every table of the schema.
 
 /// Parts of a sample row: a column and its value, in which `{t}`, `{u}`, `{k}` are the tenant, its user and its
-/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}` that of its tenant, and `{self}` the
-/// tenant's (or user's, key's) own id in row 0.
+/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}`, `{notice}`, `{endpoint}` those of its
+/// tenant in row 0, and `{self}` the tenant's (or user's, key's) own id in row 0.
 pub(super) type Sample = &'static [(&'static str, &'static str)];
 
 const MONTH: &str = "date_trunc('month', now(), 'UTC')";
@@ -318,4 +318,48 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     ("development_clock", &[("id", "{new}"), ("offset_seconds", "0"), ("created_at", "now()")]),
+    (
+        "notifications",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("kind", "'test'"),
+            ("dedupe_key", "'key {n}'"),
+            ("data", "'{}'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "notification_mails",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("notification_id", "{notice}"),
+            ("address", "'a{n}@example.com'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "webhook_endpoints",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("url", "'https://hooks.example.com/{n}'"),
+            ("kinds", "'{}'"),
+            ("secret", "'whsec_c2VjcmV0'"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "webhook_deliveries",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("endpoint_id", "{endpoint}"),
+            ("notification_id", "case when {n} = 0 then {new} else {notice} end"),
+            ("next_attempt_at", "now()"),
+            ("created_at", "now()"),
+        ],
+    ),
 ];

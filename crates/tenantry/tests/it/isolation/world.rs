@@ -56,6 +56,8 @@ fn fill(value: &str, table: &str, side: Side, number: u32) -> String {
         .replace("{new}", &id(new_id(table, side, number)))
         .replace("{subscription}", &id(new_id("tenant_subscriptions", side, 0)))
         .replace("{self}", &id(own))
+        .replace("{notice}", &id(new_id("notifications", side, 0)))
+        .replace("{endpoint}", &id(new_id("webhook_endpoints", side, 0)))
         .replace("{member}", &id(if number == 0 { side.user } else { OUTSIDER }))
 }
 
