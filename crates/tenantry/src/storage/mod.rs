@@ -14,6 +14,7 @@ mod pool;
 mod query;
 mod row;
 pub mod security;
+pub mod stripe;
 pub mod subscriptions;
 pub mod tenants;
 mod tx;

@@ -1,0 +1,11 @@
+//! Rows about Stripe: customers and their leases, subscriptions, prices, the inbox of events, intents, mirrored
+//! invoices, charges on their way.
+
+pub mod charges;
+pub mod clock;
+pub mod customers;
+pub mod events;
+pub mod invoices;
+pub mod operations;
+pub mod prices;
+pub mod subscriptions;
