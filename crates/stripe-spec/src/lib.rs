@@ -1,0 +1,1 @@
+//! Checks requests and answers against the OpenAPI document of Stripe. For tests only.
