@@ -12,6 +12,7 @@ pub mod http;
 pub mod notices;
 pub mod server;
 pub mod storage;
+pub mod stripe_sync;
 pub mod tenancy;
 pub mod usage;
 pub mod worker;

@@ -1,0 +1,28 @@
+//! Stripe and the database tell the same story: the only part that translates between the two.
+//!
+//! Out: intents ([`operations`]) and charges ([`overage`]) become calls, each under an idempotency key that is ours and
+//! was stored before. In: webhooks ([`inbox`]) are hints; the sync ([`sync`]) reads the whole state of one customer
+//! from Stripe under that customer's lease and writes it. No transaction is open during a call.
+
+pub mod settings;
+
+use std::sync::Arc;
+
+use tenantry_stripe::Client;
+
+pub use self::settings::{Settings, UpgradeCharge};
+use crate::env::Env;
+use crate::storage::Database;
+
+/// What work with Stripe needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stripe {
+    /// Calls Stripe, or the sandbox: nothing here can tell them apart.
+    pub client: Client,
+    /// The database.
+    pub db: Database,
+    /// Time and chance.
+    pub env: Env,
+    /// What the deployment decides.
+    pub settings: Arc<Settings>,
+}
