@@ -34,6 +34,8 @@ const COLUMNS: &str = "
 const CLOSED: &[&str] = &[
     "api_keys.scopes",
     "billing_events.actor",
+    "notification_mails.state",
+    "notifications.kind",
     "overage_charges.currency",
     "overage_charges.metric",
     "overage_charges.state",
@@ -47,6 +49,12 @@ const CLOSED: &[&str] = &[
     "tenants.type",
     "usage_periods.state",
     "usage_segment_amounts.metric",
+    "webhook_deliveries.state",
+    "webhook_endpoints.disabled_reason",
+    "webhook_endpoints.previous_secret",
+    "webhook_endpoints.secret",
+    "webhook_endpoints.state",
+    "webhook_endpoints.url",
 ];
 
 #[tokio::test]
