@@ -79,6 +79,12 @@ pub struct Config {
     pub metrics: bool,
     /// How logs are written.
     pub log_format: LogFormat,
+    /// The mail server. It has a password in it.
+    pub smtp_url: Option<SecretString>,
+    /// Where mails come from.
+    pub mail_from: Option<String>,
+    /// Whether webhooks may reach addresses that are not on the public network.
+    pub allow_private_webhooks: Option<bool>,
 }
 
 impl std::fmt::Debug for Config {
@@ -94,6 +100,7 @@ impl std::fmt::Debug for Config {
             .field("service_database_url", &self.service_database_url)
             .field("jwt_secret", &self.jwt_secret)
             .field("jwks_url", &self.jwks_url)
+            .field("smtp_url", &self.smtp_url)
             .finish_non_exhaustive()
     }
 }
@@ -167,7 +174,8 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 /// Variables that go by their usual names rather than by ours.
-const USUAL_NAMES: &[&str] = &["DATABASE_ADMIN_URL", "JWT_SECRET", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE"];
+const USUAL_NAMES: &[&str] =
+    &["DATABASE_ADMIN_URL", "JWT_SECRET", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "SMTP_URL"];
 
 impl Config {
     /// Reads file, environment and command line, in this order; later ones win.
@@ -212,6 +220,12 @@ impl Config {
             Some((_, what)) => Err(ConfigError::Value((*what).to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// Whether webhooks may reach addresses that are not on the public network: receivers on the developer's own
+    /// machine in development, nothing inside the operator's network in production.
+    pub fn allows_private_webhooks(&self) -> bool {
+        self.allow_private_webhooks.unwrap_or(self.env == Environment::Development)
     }
 
     /// Whether the database is ours: a private cluster in the data folder.

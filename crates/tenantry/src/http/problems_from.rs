@@ -23,6 +23,7 @@ impl From<TenancyError> for Problem {
             TenancyError::LastOwner => Self::new(Code::LastOwner),
             TenancyError::SlugTaken(_) => Self::new(Code::SlugTaken),
             error @ TenancyError::PersonalTenant(_) => Self::new(Code::Conflict).detail(error.to_string()),
+            TenancyError::Conflict(detail) => Self::new(Code::Conflict).detail(detail),
             TenancyError::AlreadyMember => Self::new(Code::AlreadyMember),
             error @ TenancyError::ActiveSubscription(_) => {
                 Self::new(Code::ActiveSubscription).detail(error.to_string())

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::auth::TokenVerifier;
 use super::limiter::SlugLimiter;
 use crate::env::Env;
+use crate::notices::webhooks::UrlPolicy;
 use crate::storage::Database;
 use crate::storage::keys::PresentedKey;
 use crate::usage::check::Checks;
@@ -33,6 +34,8 @@ pub struct AppState {
     pub known: Arc<Known>,
     /// Guesses of slugs per caller.
     pub slug_limiter: Arc<SlugLimiter>,
+    /// What webhooks may reach.
+    pub webhooks: UrlPolicy,
 }
 
 /// How many entries a cache holds before it is emptied; a bound on memory, not a tuning knob.

@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::billing::catalog_file::{self, CatalogFileError};
 use crate::billing::catalog_store::{self, LoadError};
-use crate::config::{Config, ConfigError, JwtSecret, jwt_secret};
+use crate::config::{Config, ConfigError, Environment, JwtSecret, jwt_secret};
 use crate::deployment::{Deployment, DeploymentError, Purpose};
 use crate::env::Env;
 use crate::http::auth::{Jwks, TokenSettings, TokenVerifier};
 use crate::http::router::{Limits, router};
 use crate::http::state::AppState;
+use crate::notices::webhooks::UrlPolicy;
+use crate::notices::{Outbound, OutboundError, OutboundSettings};
 use crate::storage::Database;
 use crate::storage::migrate::MigrateError;
 use crate::usage::check::Checks;
@@ -49,6 +51,9 @@ pub enum ServeError {
     /// The database.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
+    /// Mails and webhooks.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
     /// The serving roles.
     #[error(transparent)]
     Roles(#[from] MigrateError),
@@ -73,8 +78,9 @@ pub async fn serve(config: &Config, env: &Env) -> Result<(), ServeError> {
     let catalog = catalog_file::read(&config.plans)?;
     let secret = jwt_secret(config, &env.ids)?;
     let verifier = verifier(config, secret.as_ref())?;
+    let outbound = Outbound::new(&outbound_settings(config))?;
     let deployment = Deployment::open(config, env, Purpose::Serve).await?;
-    let served = serve_on(config, env, catalog, (secret.as_ref(), verifier), &deployment).await;
+    let served = serve_on(config, env, catalog, (secret.as_ref(), verifier, outbound), &deployment).await;
     let closed = deployment.close().await;
     served?;
     Ok(closed?)
@@ -84,7 +90,7 @@ async fn serve_on(
     config: &Config,
     env: &Env,
     catalog: Catalog,
-    (secret, verifier): (Option<&JwtSecret>, TokenVerifier),
+    (secret, verifier, outbound): (Option<&JwtSecret>, TokenVerifier, Outbound),
     deployment: &Deployment,
 ) -> Result<(), ServeError> {
     let listener = listen(config.listen).await?;
@@ -98,7 +104,7 @@ async fn serve_on(
     }
     let metrics = config.metrics.then(telemetry::install_metrics).transpose().map_err(ServeError::Surroundings)?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    let (state, worker) = start(config, env, catalog, verifier, &deployment.db);
+    let (state, worker) = start(config, env, catalog, (verifier, outbound), &deployment.db);
     let stopping = CancellationToken::new();
     watch_signals(stopping.clone()).map_err(|error| ServeError::Surroundings(error.to_string()))?;
     let supervisor = supervisor::start(deployment, stopping.clone());
@@ -129,7 +135,7 @@ pub fn start(
     config: &Config,
     env: &Env,
     catalog: Catalog,
-    verifier: TokenVerifier,
+    (verifier, outbound): (TokenVerifier, Outbound),
     db: &Database,
 ) -> (AppState, Worker) {
     let recorder = Recorder::new(db.clone(), env.clone(), group_settings(config));
@@ -147,8 +153,22 @@ pub fn start(
         catalog: Arc::new(catalog),
         known: Arc::default(),
         slug_limiter: Arc::default(),
+        webhooks: webhook_policy(config),
     };
-    (state, Worker::start(db.clone(), env.clone()))
+    (state, Worker::start(db.clone(), env.clone(), outbound))
+}
+
+/// What the configuration says of mails and webhooks.
+pub fn outbound_settings(config: &Config) -> OutboundSettings {
+    OutboundSettings {
+        smtp_url: config.smtp_url.clone(),
+        mail_from: config.mail_from.clone(),
+        webhooks: webhook_policy(config),
+    }
+}
+
+fn webhook_policy(config: &Config) -> UrlPolicy {
+    UrlPolicy { https_only: config.env == Environment::Production, allow_private: config.allows_private_webhooks() }
 }
 
 /// What the configuration says of recording usage.

@@ -22,12 +22,30 @@ pub struct ClaimedJob {
     pub attempts: i32,
 }
 
+/// A job to be asked for.
+#[derive(Debug)]
+pub struct NewJob<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The same kind and key of a tenant are one job, also after it was done.
+    pub dedupe_key: String,
+    /// With what.
+    pub payload: &'a serde_json::Value,
+}
+
 query! {
+    service INSERT = "
+        insert into tenantry.jobs (tenant_id, id, kind, dedupe_key, payload, run_at, created_at)
+        select $1, id, $2, dedupe_key, payload, $7, $6
+        from unnest($3::uuid[], $4::text[], $5::jsonb[]) as wanted (id, dedupe_key, payload)
+        on conflict (tenant_id, kind, dedupe_key) do nothing";
+    /// Of the kinds in $5, or of all others.
     service CLAIM = "
         update tenantry.jobs j set lease_token = $1, lease_until = $3, attempts = j.attempts + 1
         from (
             select tenant_id, id from tenantry.jobs
             where finished_at is null and run_at <= $2 and (lease_until is null or lease_until <= $2)
+              and (kind = any ($5)) = $6
             order by run_at limit $4
             for update skip locked
         ) due
@@ -43,15 +61,49 @@ query! {
     service ENSURE_MONTH = "select tenantry.ensure_usage_month($1)";
 }
 
+/// Which jobs a worker takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kinds<'a> {
+    /// These.
+    Only(&'a [&'a str]),
+    /// All but these.
+    AllBut(&'a [&'a str]),
+}
+
+/// Asks for jobs of one kind, due now.
+pub async fn insert(tx: &Tx, tenant: Uuid, kind: &str, jobs: &[NewJob<'_>], now: Timestamp) -> Result<(), StoreError> {
+    insert_at(tx, tenant, kind, jobs, (now, now)).await
+}
+
+/// Asks for jobs of one kind, due at `run_at`.
+pub async fn insert_at(
+    tx: &Tx,
+    tenant: Uuid,
+    kind: &str,
+    jobs: &[NewJob<'_>],
+    (now, run_at): (Timestamp, Timestamp),
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.id).collect();
+    let keys: Vec<&str> = jobs.iter().map(|job| job.dedupe_key.as_str()).collect();
+    let payloads: Vec<&serde_json::Value> = jobs.iter().map(|job| job.payload).collect();
+    tx.execute(&INSERT, &[&tenant, &kind, &ids, &keys, &payloads, &now, &run_at]).await?;
+    Ok(())
+}
+
 /// Takes jobs that are due, the oldest first, for a lease that ends at `until`. Jobs of a worker that died are
 /// taken when its lease is over.
 pub async fn claim(
     tx: &Tx,
     lease: Uuid,
     (now, until): (Timestamp, Timestamp),
+    kinds: Kinds<'_>,
     limit: i64,
 ) -> Result<Vec<ClaimedJob>, StoreError> {
-    tx.rows(&CLAIM, &[&lease, &now, &until, &limit])
+    let (names, is_listed) = match kinds {
+        Kinds::Only(names) => (names, true),
+        Kinds::AllBut(names) => (names, false),
+    };
+    tx.rows(&CLAIM, &[&lease, &now, &until, &limit, &names, &is_listed])
         .await?
         .iter()
         .map(|row| {

@@ -11,7 +11,7 @@ use crate::storage::{StoreError, Tx, keys, members};
 
 /// What an actor may do in one tenant at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Authority {
+pub struct Authority {
     /// Its role; none for a key.
     pub role: Option<Role>,
     /// What it may do.
@@ -23,7 +23,7 @@ pub(super) struct Authority {
 impl Authority {
     /// Looks an actor up. A user who is no member, and a key that is of another tenant or does not work any
     /// more, find nothing.
-    pub(super) async fn of(tx: &Tx, tenant: &LockedTenant, actor: Actor, now: Timestamp) -> Result<Self, TenancyError> {
+    pub async fn of(tx: &Tx, tenant: &LockedTenant, actor: Actor, now: Timestamp) -> Result<Self, TenancyError> {
         match actor {
             Actor::User(user) => {
                 let member = members::get(tx, tenant.id(), user).await?.ok_or(TenancyError::NotFound)?;
@@ -47,7 +47,7 @@ impl Authority {
     }
 
     /// Refuses unless the actor has a permission.
-    pub(super) fn require(&self, permission: Permission) -> Result<(), TenancyError> {
+    pub fn require(&self, permission: Permission) -> Result<(), TenancyError> {
         if self.permissions.contains(permission) {
             Ok(())
         } else {

@@ -51,6 +51,9 @@ pub enum TenancyError {
     /// The tenant pays for a plan.
     #[error("the tenant is subscribed to the plan `{0}`: cancel the subscription first")]
     ActiveSubscription(String),
+    /// The present state does not allow it; says which state, and what to do.
+    #[error("{0}")]
+    Conflict(String),
     /// No catalog was loaded, so that new tenants have no plan to begin with.
     #[error("no plan catalog is loaded")]
     NoCatalog,

@@ -2,8 +2,12 @@
 //!
 //! A job is a row that was committed with its cause. A worker leases it, opens its tenant, does it, and marks it
 //! done; a worker that dies loses its lease, and the job is done by another. Every job is safe to do twice.
+//!
+//! There are two lanes: what only needs the database is done one after the other; what waits for machines elsewhere
+//! (`outbound`) is done many at a time, so that a slow receiver holds up nobody's books.
 
 mod housekeeping;
+mod outbound;
 
 use std::time::Duration;
 
@@ -13,10 +17,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::env::Env;
-use crate::storage::jobs::{self, ClaimedJob};
+use crate::notices::{self, FAN_OUT_NOTICE, Outbound};
+use crate::storage::jobs::{self, ClaimedJob, Kinds};
 use crate::storage::{Database, StoreError};
 use crate::usage::closing::{self, Closed};
 use crate::write_tx;
+
+pub use outbound::deliver_due;
 
 /// How long a worker waits before it looks again, when nothing was due.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -47,26 +54,38 @@ enum JobError {
     Payload(&'static str),
 }
 
+impl From<notices::Then> for Done {
+    fn from(then: notices::Then) -> Self {
+        match then {
+            notices::Then::Finished => Self::Finished,
+            notices::Then::Later(at) => Self::Later(at),
+        }
+    }
+}
+
 /// The worker of a server.
 #[derive(Debug)]
 pub struct Worker {
     stopping: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Worker {
     /// Starts working.
-    pub fn start(db: Database, env: Env) -> Self {
+    pub fn start(db: Database, env: Env, outbound: Outbound) -> Self {
         let stopping = CancellationToken::new();
-        let task = tokio::spawn(work(db, env, stopping.clone()));
-        Self { stopping, task }
+        let sending = outbound::work(db.clone(), env.clone(), outbound, stopping.clone());
+        let tasks = [tokio::spawn(work(db, env, stopping.clone())), tokio::spawn(sending)];
+        Self { stopping, tasks }
     }
 
-    /// Finishes the job in hand and stops.
+    /// Finishes the jobs in hand and stops.
     pub async fn stop(self) {
         self.stopping.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the worker ended badly");
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the worker ended badly");
+            }
         }
     }
 }
@@ -91,13 +110,19 @@ async fn work(db: Database, env: Env, stopping: CancellationToken) {
     }
 }
 
-/// Does the jobs that are due, one after the other; how many were claimed. Also for commands and tests that do
-/// not wait for a server.
-pub async fn run_due(db: &Database, env: &Env, stopping: &CancellationToken) -> Result<usize, StoreError> {
+/// Takes jobs that are due for a lease, whose token comes first.
+async fn claim(db: &Database, env: &Env, kinds: Kinds<'_>, limit: i64) -> Result<(Uuid, Vec<ClaimedJob>), StoreError> {
     let now = env.clock.now();
     let lease = env.ids.uuid_v7(now);
     let until = now.checked_add(LEASE).unwrap_or(now);
-    let claimed = write_tx!(db, "claim_jobs", &[], |tx| jobs::claim(tx, lease, (now, until), AT_ONCE).await)?;
+    let claimed = write_tx!(db, "claim_jobs", &[], |tx| jobs::claim(tx, lease, (now, until), kinds, limit).await)?;
+    Ok((lease, claimed))
+}
+
+/// Does the jobs that are due, one after the other, but for those that send something; how many were claimed. Also
+/// for commands and tests that do not wait for a server.
+pub async fn run_due(db: &Database, env: &Env, stopping: &CancellationToken) -> Result<usize, StoreError> {
+    let (lease, claimed) = claim(db, env, Kinds::AllBut(outbound::KINDS), AT_ONCE).await?;
     for job in &claimed {
         if stopping.is_cancelled() {
             settle(db, job, lease, Ok(Done::Later(env.clock.now())), env).await?;
@@ -119,8 +144,18 @@ async fn run(db: &Database, env: &Env, job: &ClaimedJob) -> Result<Done, JobErro
                 Closed::NotYet => Done::Later(later(env.clock.now(), EARLY)),
             })
         }
+        FAN_OUT_NOTICE => {
+            notices::fan_out::fan_out(db, env, job.tenant_id, id_of(job, "notificationId")?).await?;
+            Ok(Done::Finished)
+        }
         _ => Err(JobError::UnknownKind),
     }
+}
+
+/// An id that a job's payload names.
+fn id_of(job: &ClaimedJob, member: &'static str) -> Result<Uuid, JobError> {
+    let id = job.payload.get(member).and_then(|value| value.as_str());
+    id.and_then(|text| text.parse().ok()).ok_or(JobError::Payload(member))
 }
 
 async fn settle(

@@ -1,8 +1,8 @@
 //! Rows of notices: what tenants are told, and the mails and webhooks that carry it.
 
-//deliveries
-//endpoints
-//mails
+pub mod deliveries;
+pub mod endpoints;
+pub mod mails;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;

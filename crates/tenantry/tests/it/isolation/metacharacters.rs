@@ -37,6 +37,8 @@ const CLOSED: &[&str] = &[
     "billing_operations.kind",
     "billing_operations.state",
     "invoices.currency",
+    "notification_mails.state",
+    "notifications.kind",
     "overage_charges.currency",
     "overage_charges.metric",
     "overage_charges.state",
@@ -57,6 +59,12 @@ const CLOSED: &[&str] = &[
     "tenants.type",
     "usage_periods.state",
     "usage_segment_amounts.metric",
+    "webhook_deliveries.state",
+    "webhook_endpoints.disabled_reason",
+    "webhook_endpoints.previous_secret",
+    "webhook_endpoints.secret",
+    "webhook_endpoints.state",
+    "webhook_endpoints.url",
 ];
 
 #[tokio::test]
