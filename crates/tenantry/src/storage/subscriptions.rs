@@ -68,6 +68,9 @@ pub struct LatestVersion {
 query! {
     service DEFAULT_PLAN = "
         select plan_id, version from tenantry.plan_versions where current and is_default";
+    service VERSION_NOW = "
+        select version, definition from tenantry.plan_versions where plan_id = $1
+        order by current desc, version desc limit 1";
     service INSERT = "
         insert into tenantry.tenant_subscriptions
             (tenant_id, id, plan_id, plan_version, status, anchor, current_period_start, current_period_end,
@@ -98,6 +101,12 @@ query! {
 /// Plan and version that new tenants get; nothing where no catalog was loaded.
 pub async fn default_plan(tx: &Tx) -> Result<Option<(String, i32)>, StoreError> {
     tx.opt(&DEFAULT_PLAN, &[]).await?.map(|row| Ok((row.col(0)?, row.col(1)?))).transpose()
+}
+
+/// The version of a plan that who gets it now gets, and what it says: the current one, or the last of a plan that left
+/// the catalog.
+pub async fn version_now(tx: &Tx, plan: &str) -> Result<Option<(i32, serde_json::Value)>, StoreError> {
+    tx.opt(&VERSION_NOW, &[&plan]).await?.map(|row| Ok((row.col(0)?, row.col(1)?))).transpose()
 }
 
 /// Makes the subscription of a locked tenant that has none.

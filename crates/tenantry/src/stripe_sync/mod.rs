@@ -4,7 +4,14 @@
 //! was stored before. In: webhooks ([`inbox`]) are hints; the sync ([`sync`]) reads the whole state of one customer
 //! from Stripe under that customer's lease and writes it. No transaction is open during a call.
 
+pub mod access;
+pub mod apply;
+pub mod error;
+pub mod overage;
+pub mod plans;
 pub mod settings;
+pub mod state;
+pub mod sync;
 
 use std::sync::Arc;
 

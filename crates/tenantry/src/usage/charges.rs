@@ -7,6 +7,7 @@ use tenantry_domain::quantity::Quantity;
 
 use super::plans::PlanBook;
 use crate::env::Env;
+use crate::storage::jobs::{self, NewJob};
 use crate::storage::usage::charges::{self, NewCharge};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
@@ -15,6 +16,9 @@ use crate::storage::{StoreError, Tx};
 
 /// Charged in this currency where a plan has overage but no price of its own.
 const FALLBACK_CURRENCY: &str = "usd";
+
+/// Kind of the jobs that bring charges onto an invoice.
+pub const BILL_JOB: &str = "bill_overage";
 
 /// What a counter's period has cost so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,5 +123,11 @@ pub async fn adjust(
         currency: accrued.currency,
         inputs,
     };
-    charges::insert(tx, &charge, now).await
+    charges::insert(tx, &charge, now).await?;
+    let job = NewJob {
+        id: env.ids.uuid_v7(now),
+        dedupe_key: format!("charge {}", charge.id),
+        payload: &serde_json::Value::Object(serde_json::Map::new()),
+    };
+    jobs::insert(tx, charge.tenant_id, BILL_JOB, &[job], now).await
 }

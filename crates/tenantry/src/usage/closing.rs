@@ -28,6 +28,20 @@ pub async fn close_period(db: &Database, env: &Env, tenant: Uuid, start: Timesta
     write_tx!(db, "close_period", &[tenant], |tx| close_in(tx, env, tenant, start).await)
 }
 
+/// Closes every period of a tenant that has ended, the oldest first; how many they were.
+pub async fn close_ended(db: &Database, env: &Env, tenant: Uuid) -> Result<usize, StoreError> {
+    let tx = db.read_as_service("ended_periods", &[tenant]).await?;
+    let ended = rows::ended_periods(&tx, tenant, env.clock.now()).await?;
+    tx.rollback().await?;
+    let mut closed = 0;
+    for start in ended {
+        if close_period(db, env, tenant, start).await? == Closed::Now {
+            closed += 1;
+        }
+    }
+    Ok(closed)
+}
+
 async fn close_in(tx: &Tx, env: &Env, tenant: Uuid, start: Timestamp) -> Result<Closed, StoreError> {
     let now = env.clock.now();
     let subscription = open::lock_subscriptions(tx, &[tenant]).await?.pop();
@@ -54,7 +68,9 @@ async fn close_in(tx: &Tx, env: &Env, tenant: Uuid, start: Timestamp) -> Result<
             let version = segment
                 .filter(|segment| segment.plan_id == subscription.plan_id)
                 .map_or(subscription.plan_version, |segment| segment.plan_version);
-            rows::move_subscription_period(tx, (tenant, subscription.id), (next.start, next.end), version, now).await?;
+            // Of a paid subscription Stripe states the billing period.
+            let bounds = (!subscription.is_at_stripe).then_some((next.start, next.end));
+            rows::move_subscription_period(tx, (tenant, subscription.id), bounds, version, now).await?;
         }
     }
     Ok(Closed::Now)

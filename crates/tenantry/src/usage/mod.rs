@@ -7,6 +7,7 @@ pub mod closing;
 pub mod event;
 pub mod import;
 pub mod ingest;
+pub mod instant;
 pub mod opening;
 pub mod outcome;
 pub mod plan_change;

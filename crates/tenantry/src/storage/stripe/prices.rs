@@ -31,6 +31,8 @@ query! {
     service ALL_CURRENT = "
         select price_id, product_id, plan_id, billing_interval, currency, unit_amount
         from tenantry.stripe_prices where current order by plan_id, billing_interval";
+    service ALL = "
+        select price_id, product_id, plan_id, billing_interval, currency, unit_amount from tenantry.stripe_prices";
     service BY_ID = "
         select price_id, product_id, plan_id, billing_interval, currency, unit_amount
         from tenantry.stripe_prices where price_id = $1";
@@ -52,6 +54,11 @@ pub async fn current(tx: &Tx, plan: &str, interval: &str) -> Result<Option<Price
 /// All prices that are sold now.
 pub async fn all_current(tx: &Tx) -> Result<Vec<PriceRow>, StoreError> {
     tx.rows(&ALL_CURRENT, &[]).await?.iter().map(from_row).collect()
+}
+
+/// All prices, sold now or once.
+pub async fn all(tx: &Tx) -> Result<Vec<PriceRow>, StoreError> {
+    tx.rows(&ALL, &[]).await?.iter().map(from_row).collect()
 }
 
 /// A price, sold now or once.

@@ -45,6 +45,10 @@ query! {
         select tenant_id, period_start, period_end, anchor, historic, state
         from tenantry.usage_periods where tenant_id = $1 and period_start = $2
         for update";
+    service ENDED_PERIODS = "
+        select period_start from tenantry.usage_periods
+        where tenant_id = $1 and state <> 'closed' and not historic and period_end <= $2
+        order by period_start";
     service LOCK_PERIOD_COUNTERS = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
                included, hard_limit, total
@@ -68,13 +72,19 @@ query! {
         select $1, $2, $3, $4, $5, t.type, $6, $7, $8, $9, $10 from tenantry.tenants t where t.id = $1";
     service MOVE_SUBSCRIPTION_PERIOD = "
         update tenantry.tenant_subscriptions
-        set current_period_start = $3, current_period_end = $4, plan_version = $5, updated_at = $6
+        set current_period_start = coalesce($3, current_period_start),
+            current_period_end = coalesce($4, current_period_end), plan_version = $5, updated_at = $6
         where tenant_id = $1 and id = $2";
 }
 
 /// Locks a period.
 pub async fn lock_period(tx: &Tx, tenant: Uuid, start: Timestamp) -> Result<Option<PeriodRow>, StoreError> {
     tx.opt(&LOCK_PERIOD, &[&tenant, &start]).await?.as_ref().map(PeriodRow::from_row).transpose()
+}
+
+/// First instants of the periods that have ended and are not closed, in order.
+pub async fn ended_periods(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Vec<Timestamp>, StoreError> {
+    tx.rows(&ENDED_PERIODS, &[&tenant, &now]).await?.iter().map(|row| row.try_get(0).map_err(column)).collect()
 }
 
 /// Locks the counters of a period, in key order.
@@ -122,13 +132,15 @@ pub async fn insert(tx: &Tx, charge: &NewCharge, now: Timestamp) -> Result<(), S
     .await
 }
 
-/// Moves a subscription on to the usage period that has begun.
+/// Moves a subscription on to the usage period that has begun: to its plan version, and where they are given to its
+/// bounds.
 pub async fn move_subscription_period(
     tx: &Tx,
     (tenant, id): (Uuid, Uuid),
-    (start, end): (Timestamp, Timestamp),
+    bounds: Option<(Timestamp, Timestamp)>,
     plan_version: i32,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let (start, end) = bounds.unzip();
     tx.exactly_one(&MOVE_SUBSCRIPTION_PERIOD, &[&tenant, &id, &start, &end, &plan_version, &now]).await
 }

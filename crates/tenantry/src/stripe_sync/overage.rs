@@ -1,0 +1,1 @@
+//! Charges of closed periods on their way to an invoice.
