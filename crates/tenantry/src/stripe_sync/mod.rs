@@ -7,11 +7,16 @@
 pub mod access;
 pub mod apply;
 pub mod error;
+pub mod events;
+pub mod inbox;
+pub mod invoices;
 pub mod overage;
 pub mod plans;
 pub mod settings;
 pub mod state;
+pub mod sweep;
 pub mod sync;
+mod tell;
 
 use std::sync::Arc;
 

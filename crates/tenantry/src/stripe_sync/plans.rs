@@ -46,7 +46,8 @@ impl KnownPrices {
         Ok(Self::of(rows))
     }
 
-    fn of(rows: Vec<PriceRow>) -> Self {
+    /// Those of the rows.
+    pub fn of(rows: Vec<PriceRow>) -> Self {
         let choice = |row: PriceRow| (row.price_id, PlanChoice { plan_id: row.plan_id, interval: row.interval });
         Self(rows.into_iter().map(choice).collect())
     }

@@ -32,12 +32,14 @@ pub struct OpenCharge {
     pub state: String,
     /// When it was written.
     pub created_at: Timestamp,
+    /// What it was computed from.
+    pub inputs: serde_json::Value,
 }
 
 query! {
     service OPEN = "
         select c.id, c.metric, c.billing_period_start, p.period_end, c.sequence, c.overage_amount,
-               c.charge_amount_cents, c.currency, c.state, c.created_at
+               c.charge_amount_cents, c.currency, c.state, c.created_at, c.inputs
         from tenantry.overage_charges c
         join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.billing_period_start
         where c.tenant_id = $1 and c.state <> 'billed'
@@ -94,5 +96,6 @@ fn from_row(row: &Row) -> Result<OpenCharge, StoreError> {
         currency: row.col(7)?,
         state: row.col(8)?,
         created_at: row.col(9)?,
+        inputs: row.col(10)?,
     })
 }

@@ -1,1 +1,0 @@
-//! Charges of closed periods on their way to an invoice.

@@ -1,0 +1,182 @@
+//! Charges of closed periods on their way to an invoice: on the open draft, else on the next one, else on one of their
+//! own; carried where nobody can pay them yet.
+//!
+//! Every charge becomes one invoice item, for ever: its id is in the item's metadata and in the idempotency key, and
+//! before an item is made it is looked for, since a try that got no answer may have made it.
+
+mod items;
+mod target;
+
+use jiff::Timestamp;
+use tenantry_domain::money::Money;
+use tenantry_stripe::{IdempotencyKey, StripeError, invoice_items, invoices};
+use uuid::Uuid;
+
+use self::target::Target;
+use super::Stripe;
+use super::error::SyncError;
+use super::sync::{self, Lease};
+use crate::notices::{self, Notice, data};
+use crate::storage::stripe::charges::{self, OpenCharge};
+use crate::storage::stripe::customers;
+use crate::write_tx;
+
+/// Brings what a tenant owes onto an invoice, for a job; false where its customer is in somebody else's hands.
+pub async fn bill_tenant(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError> {
+    let Some(customer) = sync::customer_of(stripe, tenant).await? else {
+        let open = open_charges(stripe, tenant).await?;
+        carry(stripe, tenant, &open).await?;
+        return Ok(true);
+    };
+    let lease = match Lease::take(stripe, tenant, &customer).await {
+        Ok(lease) => lease,
+        Err(SyncError::Busy) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let billed = bill(stripe, &lease).await;
+    lease.release(stripe, None).await?;
+    billed.map(|()| true)
+}
+
+/// The same by who holds the customer's lease already.
+pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
+    let open = open_charges(stripe, lease.tenant_id).await?;
+    let Some(oldest) = open.iter().map(|charge| charge.created_at).min() else { return Ok(()) };
+    let made = items::made(stripe, &lease.customer_id, oldest).await?;
+    let mut rest = Vec::new();
+    for charge in open {
+        match made.get(&charge.id) {
+            // An earlier try made it and got no answer.
+            Some((item, target)) => note(stripe, lease, &charge, item, target).await?,
+            None => rest.push(charge),
+        }
+    }
+    if rest.is_empty() {
+        return Ok(());
+    }
+    match target::choose(stripe, &lease.customer_id).await? {
+        Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
+        Target::Own => on_an_invoice_of_its_own(stripe, lease, &rest).await,
+        target => {
+            for charge in &rest {
+                put(stripe, lease, charge, &target).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, SyncError> {
+    let tx = stripe.db.read_as_service("open_charges", &[tenant]).await?;
+    let open = charges::open(&tx, tenant).await?;
+    tx.rollback().await?;
+    Ok(open)
+}
+
+/// Makes the item of a charge. A draft that became final meanwhile sends it to the next invoice.
+async fn put(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<(), SyncError> {
+    match create(stripe, lease, charge, target).await {
+        Err(StripeError::InvalidRequest(refusal)) if matches!(target, Target::Draft { .. }) => {
+            tracing::info!(charge = %charge.id, %refusal, "the draft is final; the charge goes on the next invoice");
+            let next = target.next();
+            let item = create(stripe, lease, charge, &next).await?;
+            note(stripe, lease, charge, &item, next.name()).await
+        }
+        created => note(stripe, lease, charge, &created?, target.name()).await,
+    }
+}
+
+async fn create(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<String, StripeError> {
+    let item = items::of(charge, lease, target);
+    let created = stripe.client.post(&item.request(&lease.customer_id), &key(&item.key())).await?;
+    Ok(created.id)
+}
+
+/// Stripe makes the invoice final by itself within about an hour, should this process die before it does.
+async fn on_an_invoice_of_its_own(stripe: &Stripe, lease: &Lease, open: &[OpenCharge]) -> Result<(), SyncError> {
+    let Some(first) = open.first() else { return Ok(()) };
+    let request = invoices::Create {
+        customer: &lease.customer_id,
+        auto_advance: Some(true),
+        pending_invoice_items_behavior: Some(invoices::PendingItems::Exclude),
+        currency: Some(&first.currency),
+        automatic_tax: Some(tenantry_stripe::shared::AutomaticTaxParameters { enabled: stripe.settings.automatic_tax }),
+        metadata: [("tenant_id".to_owned(), lease.tenant_id.to_string())].into(),
+        ..invoices::Create::default()
+    };
+    let invoice = stripe.client.post(&request, &key(&format!("overage-{}-invoice", first.id))).await?;
+    let target = Target::Invoice { id: invoice.id.clone() };
+    for charge in open {
+        put(stripe, lease, charge, &target).await?;
+    }
+    let finalize = invoices::Finalize { id: &invoice.id, auto_advance: Some(true), expand: Vec::new() };
+    stripe.client.post(&finalize, &key(&format!("overage-{}-final", first.id))).await?;
+    Ok(())
+}
+
+/// Notes the item that stands for a charge, under a lease that still holds.
+async fn note(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, item: &str, target: &str) -> Result<(), SyncError> {
+    let now = stripe.env.clock.now();
+    write_tx!(stripe.db, "note_invoice_item", &[lease.tenant_id], |tx| {
+        if !customers::hold_lease(tx, &lease.customer_id, lease.token, now).await? {
+            return Err(SyncError::LeaseLost);
+        }
+        Ok(charges::bill(tx, lease.tenant_id, charge.id, (item, target), now).await?)
+    })
+}
+
+/// Nobody can pay yet: the charges wait, and who could change that is told once per period.
+async fn carry(stripe: &Stripe, tenant: Uuid, open: &[OpenCharge]) -> Result<(), SyncError> {
+    let now = stripe.env.clock.now();
+    let waiting: Vec<Uuid> = open.iter().filter(|charge| charge.state == "unbilled").map(|charge| charge.id).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    write_tx!(stripe.db, "carry_charges", &[tenant], |tx| {
+        charges::carry(tx, tenant, &waiting).await?;
+        for (period, amount) in sums(open) {
+            let key = period.start.to_string();
+            let notice = Notice::new(key, data::OverageCarried { amount, period });
+            notices::raise(tx, &stripe.env, now, tenant, &notice).await?;
+        }
+        Ok(())
+    })
+}
+
+/// What is owed for each period, where that is something.
+fn sums(open: &[OpenCharge]) -> Vec<(data::Span, Money)> {
+    let mut sums: Vec<(data::Span, Money)> = Vec::new();
+    for charge in open {
+        let period = data::Span { start: charge.period_start, end: charge.period_end };
+        let Ok(currency) = charge.currency.parse() else { continue };
+        match sums.iter_mut().find(|(known, _)| *known == period) {
+            Some((_, sum)) => sum.minor += charge.amount_minor,
+            None => sums.push((period, Money { minor: charge.amount_minor, currency })),
+        }
+    }
+    sums.retain(|(_, sum)| sum.minor > 0);
+    sums
+}
+
+#[expect(clippy::expect_used, reason = "made of UUIDs, Stripe's ids and dashes: visible ASCII, far below 255")]
+fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).expect("visible ASCII characters")
+}
+
+/// Whether an instant of ours and one of Stripe's may be this far apart.
+fn with_slack(at: Timestamp) -> Timestamp {
+    at.checked_sub(jiff::SignedDuration::from_hours(24)).unwrap_or(at)
+}
+
+/// Lists items of a customer that were made since an instant.
+fn listing(customer: &str, since: Timestamp) -> invoice_items::List<'_> {
+    invoice_items::List {
+        customer: Some(customer),
+        created: Some(tenantry_stripe::shared::TimeRange {
+            gte: Some(with_slack(since)),
+            ..tenantry_stripe::shared::TimeRange::default()
+        }),
+        limit: Some(100),
+        ..invoice_items::List::default()
+    }
+}
