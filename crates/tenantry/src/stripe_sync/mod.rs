@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 pub mod inbox;
 pub mod invoices;
+pub mod operations;
 pub mod overage;
 pub mod plans;
 pub mod settings;

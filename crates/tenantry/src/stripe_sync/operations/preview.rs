@@ -1,0 +1,70 @@
+//! The invoice that a change of plan would make: the exact lines, without making the change.
+
+use jiff::Timestamp;
+use tenantry_stripe::IdempotencyKey;
+use tenantry_stripe::invoices::{CreatePreview, Invoice, SubscriptionDetailsParameters};
+use tenantry_stripe::shared::ProrationBehavior;
+use tenantry_stripe::subscriptions::ItemParameters;
+use uuid::Uuid;
+
+use super::{Outcome, StepError, link, price};
+use crate::stripe_sync::error::SyncError;
+use crate::stripe_sync::{Stripe, UpgradeCharge};
+
+/// A preview, or why there is none.
+pub enum Previewed {
+    /// The invoice.
+    Invoice(Box<Invoice>),
+    /// It is refused.
+    Refused(Outcome),
+}
+
+/// Previews an upgrade as it would be charged if it were made with this `proration_date`.
+pub async fn preview(
+    stripe: &Stripe,
+    tenant: Uuid,
+    plan: (&str, &str),
+    proration_date: Timestamp,
+) -> Result<Previewed, SyncError> {
+    match ask(stripe, tenant, plan, proration_date).await {
+        Ok(invoice) => Ok(Previewed::Invoice(Box::new(invoice))),
+        Err(StepError::Refused(trouble)) => Ok(Previewed::Refused(Outcome::Refused(trouble))),
+        Err(StepError::Later(error)) => Err(error),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "made of a word and a UUID: visible ASCII, far below 255")]
+async fn ask(
+    stripe: &Stripe,
+    tenant: Uuid,
+    plan: (&str, &str),
+    proration_date: Timestamp,
+) -> Result<Invoice, StepError> {
+    let (price, link) = (price(stripe, plan).await?, link(stripe, tenant).await?);
+    let found = super::change::subscription(stripe, &link).await?;
+    let item = found.items.data.iter().find(|item| item.id == link.item_id);
+    let quantity = item.and_then(|item| item.quantity).and_then(|quantity| u64::try_from(quantity).ok());
+    let charge = match stripe.settings.upgrade_charge {
+        UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
+        UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
+    };
+    let request = CreatePreview {
+        customer: Some(&link.customer_id),
+        subscription: Some(&link.stripe_id),
+        subscription_details: Some(SubscriptionDetailsParameters {
+            items: vec![ItemParameters {
+                id: Some(&link.item_id),
+                price: Some(&price.price_id),
+                quantity,
+                ..ItemParameters::default()
+            }],
+            proration_behavior: Some(charge),
+            proration_date: Some(proration_date),
+            ..SubscriptionDetailsParameters::default()
+        }),
+        ..CreatePreview::default()
+    };
+    let id = stripe.env.ids.uuid_v7(stripe.env.clock.now());
+    let key = IdempotencyKey::new(format!("preview-{id}")).expect("visible ASCII characters");
+    Ok(stripe.client.post(&request, &key).await?)
+}
