@@ -12,6 +12,7 @@ use tenantry::env::Env;
 use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_development_token};
 use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
+use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::Database;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
@@ -87,6 +88,7 @@ impl App {
             catalog: Arc::new(catalog),
             known: Arc::default(),
             slug_limiter: Arc::default(),
+            webhooks: UrlPolicy { https_only: false, allow_private: true },
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
