@@ -1,7 +1,40 @@
 //! Where a metric stands against its plan.
 
+use rust_decimal::Decimal;
+
 use crate::plan::MetricTerms;
 use crate::quantity::Quantity;
+
+/// A part of its limit at whose passing a tenant is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Threshold {
+    /// Four fifths of it: soon.
+    EightyPercent,
+    /// All of it: from now on.
+    HundredPercent,
+}
+
+impl Threshold {
+    /// Both, the lower first.
+    pub const ALL: [Self; 2] = [Self::EightyPercent, Self::HundredPercent];
+
+    /// In percent.
+    pub const fn percent(self) -> u8 {
+        match self {
+            Self::EightyPercent => 80,
+            Self::HundredPercent => 100,
+        }
+    }
+
+    /// Whether a total has reached it. Multiplied rather than divided, which is exact up to the ceiling of a total.
+    fn is_reached(self, total: Quantity, of: Quantity) -> bool {
+        let fifths = match self {
+            Self::EightyPercent => Decimal::from(4),
+            Self::HundredPercent => Decimal::from(5),
+        };
+        total.as_decimal() * Decimal::from(5) >= of.as_decimal() * fifths
+    }
+}
 
 /// A total with what the plan includes and allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,5 +77,19 @@ impl Standing {
     pub fn would_overage(&self, amount: Quantity) -> Quantity {
         let after = Self { total: self.total + amount, ..*self };
         after.overage() - self.overage()
+    }
+
+    /// What a percentage of use is of: the hard limit, or what is included where more is priced. None where use is
+    /// unlimited, and where nothing is included to begin with.
+    pub fn allowance(&self) -> Option<Quantity> {
+        self.limit.or(self.included).filter(|allowance| *allowance > Quantity::ZERO)
+    }
+
+    /// The thresholds that were passed on the way from an earlier total to this one.
+    pub fn passed_since(&self, before: Quantity) -> impl Iterator<Item = Threshold> {
+        let (total, allowance) = (self.total, self.allowance());
+        Threshold::ALL.into_iter().filter(move |threshold| {
+            allowance.is_some_and(|of| !threshold.is_reached(before, of) && threshold.is_reached(total, of))
+        })
     }
 }

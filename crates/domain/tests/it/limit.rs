@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tenantry_domain::limit::Standing;
+use tenantry_domain::limit::{Standing, Threshold};
 use tenantry_domain::plan::MetricTerms;
 use tenantry_domain::quantity::Quantity;
 
@@ -94,4 +94,41 @@ proptest! {
         }
         prop_assert_eq!(sum, standing.overage());
     }
+}
+
+/// Percentages passed between two totals.
+fn passed(terms: Option<&MetricTerms>, before: &str, total: &str) -> Vec<u8> {
+    Standing::under(terms, quantity(total)).passed_since(quantity(before)).map(Threshold::percent).collect()
+}
+
+#[test]
+fn thresholds_are_passed_once_on_the_way_up() {
+    for terms in [hard(), overage()] {
+        let terms = Some(&terms);
+        assert_eq!(passed(terms, "0", "79.999999999"), []);
+        assert_eq!(passed(terms, "79.999999999", "80"), [80]);
+        assert_eq!(passed(terms, "80", "99.999999999"), []);
+        assert_eq!(passed(terms, "99.999999999", "100"), [100]);
+        assert_eq!(passed(terms, "10", "120"), [80, 100]);
+        assert_eq!(passed(terms, "120", "500"), []);
+        assert_eq!(passed(terms, "120", "10"), []);
+    }
+}
+
+#[test]
+fn nothing_is_passed_where_there_is_no_allowance() {
+    assert_eq!(passed(Some(&unlimited()), "0", "1000000"), []);
+    assert_eq!(passed(None, "0", "1"), []);
+    let nothing = terms(
+        r#"{"allowance": {"included": "0"}, "overage": {"mode": "flat", "per": 1, "tiers": [{"unit_price": "2"}]}}"#,
+    );
+    assert_eq!(passed(Some(&nothing), "0", "1"), []);
+}
+
+#[test]
+fn thresholds_are_exact_where_totals_end() {
+    let ceiling = Quantity::TOTAL_CEILING;
+    let standing = Standing { total: ceiling, included: None, limit: Some(ceiling) };
+    let just_below = ceiling - quantity("0.000000001");
+    assert_eq!(standing.passed_since(just_below).collect::<Vec<_>>(), [Threshold::HundredPercent]);
 }

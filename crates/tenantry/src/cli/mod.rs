@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod key;
 mod migrate;
+mod notifications;
 mod openapi;
 mod output;
 mod serve;
@@ -87,6 +88,8 @@ enum Command {
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// What tenants were told, and whether the mails went out
+    Notifications(notifications::Notifications),
     /// Usage: import files, report
     #[command(subcommand)]
     Usage(usage::Usage),
@@ -165,6 +168,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Database(command) => database::run(&session, &command).await,
         Command::Catalog(command) => catalog::run(&session, &command),
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
+        Command::Notifications(wanted) => notifications::run(&session, &wanted).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
         Command::Bench(bench) => bench::run(&session, bench).await,
     }

@@ -67,6 +67,11 @@ pub async fn body_bytes(request: Request) -> Result<Bytes, Problem> {
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(Code::UnsupportedMediaType));
     }
+    bytes(request).await
+}
+
+/// The bytes of a body, whatever they are.
+pub async fn bytes(request: Request) -> Result<Bytes, Problem> {
     Bytes::from_request(request, &()).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Problem::new(Code::PayloadTooLarge)

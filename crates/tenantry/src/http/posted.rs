@@ -1,5 +1,6 @@
 //! Bodies of POSTs that honour `Idempotency-Key`.
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -31,32 +32,66 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Posted<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let mut request = request;
-        let route = request.extract_parts::<MatchedPath>().await.map(|path| path.as_str().to_owned());
-        let (mut parts, body) = request.into_parts();
-        let caller = Caller::from_request_parts(&mut parts, state).await?;
-        let key = one_key(&parts)?;
-        let tenant = match auth::context_header(&parts.headers)? {
-            ContextHeader::None => caller.actor.home(),
-            ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
-        };
-        let target = parts.uri.to_string();
-        let method = parts.method.to_string();
-        let bytes = extract::body_bytes(Request::from_parts(parts, body)).await?;
-        let idempotency = key
-            .map(|key| {
-                let scope = Scope {
-                    caller: &caller.scope_name(),
-                    tenant,
-                    method: &method,
-                    route: route.as_deref().unwrap_or_default(),
-                };
-                IdempotentRequest::new(&scope, &key, &target, &bytes)
-            })
-            .transpose()
-            .map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))?;
+        let (idempotency, bytes) = read(request, state, true).await?;
         Ok(Self { body: extract::parse_json(&bytes)?, idempotency })
     }
+}
+
+/// A POST that says all in its path: no body, or an empty object.
+#[derive(Debug)]
+pub struct Asked {
+    /// The key, bound to caller, tenant context, method, route and path.
+    pub idempotency: Option<IdempotentRequest>,
+}
+
+impl FromRequest<AppState> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        /// Has no members.
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        let (idempotency, bytes) = read(request, state, false).await?;
+        if !bytes.is_empty() {
+            let Nothing {} = extract::parse_json(&bytes)?;
+        }
+        Ok(Self { idempotency })
+    }
+}
+
+/// The key and the bytes of a request's body, which must be JSON or may be missing.
+async fn read(
+    mut request: Request,
+    state: &AppState,
+    has_body: bool,
+) -> Result<(Option<IdempotentRequest>, Bytes), Problem> {
+    let route = request.extract_parts::<MatchedPath>().await.map(|path| path.as_str().to_owned());
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, state).await?;
+    let key = one_key(&parts)?;
+    let tenant = match auth::context_header(&parts.headers)? {
+        ContextHeader::None => caller.actor.home(),
+        ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
+    };
+    let target = parts.uri.to_string();
+    let method = parts.method.to_string();
+    let request = Request::from_parts(parts, body);
+    let bytes = if has_body { extract::body_bytes(request).await? } else { extract::bytes(request).await? };
+    let idempotency = key
+        .map(|key| {
+            let scope = Scope {
+                caller: &caller.scope_name(),
+                tenant,
+                method: &method,
+                route: route.as_deref().unwrap_or_default(),
+            };
+            IdempotentRequest::new(&scope, &key, &target, &bytes)
+        })
+        .transpose()
+        .map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))?;
+    Ok((idempotency, bytes))
 }
 
 fn one_key(parts: &axum::http::request::Parts) -> Result<Option<String>, Problem> {

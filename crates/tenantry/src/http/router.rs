@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::openapi::Document;
 use super::problem::{Problem, RequestIdentity, panic_response, render};
-use super::routes::{billing, keys, members, ops, tenants, usage, users};
+use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints};
 use super::state::AppState;
 
 /// What the deployment decides about requests.
@@ -44,6 +44,17 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(usage::record::record, usage::total::total))
         .routes(routes!(usage::check::check))
         .routes(routes!(usage::report::report))
+        .routes(routes!(notifications::list::list))
+        .routes(routes!(webhook_endpoints::create::create, webhook_endpoints::list::list))
+        .routes(routes!(
+            webhook_endpoints::get::get,
+            webhook_endpoints::patch::patch,
+            webhook_endpoints::delete::delete
+        ))
+        .routes(routes!(webhook_endpoints::rotate_secret::rotate_secret))
+        .routes(routes!(webhook_endpoints::test::test))
+        .routes(routes!(webhook_endpoints::deliveries::deliveries))
+        .routes(routes!(webhook_endpoints::replay::replay))
         .routes(routes!(ops::healthz::healthz))
         .routes(routes!(ops::readyz::readyz))
 }

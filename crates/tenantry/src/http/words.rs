@@ -1,6 +1,9 @@
 //! Words of the contract as schemas: what the domain reads from text, told to generated clients as closed lists.
 
 use utoipa::ToSchema;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+
+use crate::notices::kind::Kind;
 
 /// A role in a tenant.
 #[derive(ToSchema)]
@@ -54,6 +57,18 @@ pub struct OverridesObject {
     #[schema(required = false, nullable = false)]
     pub record_usage: bool,
 }
+
+/// What a webhook tells of.
+pub struct EventType;
+
+impl utoipa::PartialSchema for EventType {
+    fn schema() -> RefOr<Schema> {
+        let askable = Kind::ALL.iter().filter(|kind| **kind != Kind::Test).map(|kind| kind.event_type());
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(askable)).build().into()
+    }
+}
+
+impl ToSchema for EventType {}
 
 /// An exact amount: a decimal in a string, or a JSON number that is read from its digits.
 #[derive(ToSchema)]

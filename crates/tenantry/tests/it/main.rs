@@ -4,6 +4,7 @@ mod api;
 mod billing;
 mod isolation;
 mod metering;
+mod notices;
 mod processes;
 mod support;
 mod tenancy;

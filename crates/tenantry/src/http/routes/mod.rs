@@ -3,7 +3,9 @@
 pub mod billing;
 pub mod keys;
 pub mod members;
+pub mod notifications;
 pub mod ops;
 pub mod tenants;
 pub mod usage;
 pub mod users;
+pub mod webhook_endpoints;

@@ -170,4 +170,21 @@ mod tests {
         let both = signature(&[other, secret], id, now, body).unwrap();
         assert!(both.starts_with("v1,") && both.ends_with(&format!(" {due}")), "{both}");
     }
+
+    /// A name is judged by what it means when it is connected to.
+    #[tokio::test]
+    async fn a_name_that_means_a_private_address_is_not_reached() {
+        // Set once for the process; whoever comes later finds it set.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+        let sender = |allow_private| Sender::new(UrlPolicy { https_only: false, allow_private }).unwrap();
+        let error = sender(false).client.get(&url).send().await.unwrap_err();
+        assert_eq!(why(&error), "the host is not on the public network");
+        let reached = tokio::select! {
+            accepted = listener.accept() => accepted.is_ok(),
+            _ = sender(true).client.get(&url).send() => false,
+        };
+        assert!(reached, "the policy alone keeps it from being reached");
+    }
 }

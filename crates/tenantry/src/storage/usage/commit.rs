@@ -133,7 +133,8 @@ query! {
             refused_count = c.refused_count + delta.refused_count
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::numeric[], $5::bigint[], $6::bigint[])
             as delta (tenant_id, metric, period_start, amount, event_count, refused_count)
-        where c.tenant_id = delta.tenant_id and c.metric = delta.metric and c.period_start = delta.period_start";
+        where c.tenant_id = delta.tenant_id and c.metric = delta.metric and c.period_start = delta.period_start
+        returning c.tenant_id, c.metric, c.period_start, c.refused_count - delta.refused_count";
     service LOCK_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
                c.closed, c.in_plan, c.included, c.hard_limit, c.total
@@ -257,10 +258,14 @@ pub async fn add_guarded(tx: &Tx, counters: &CounterColumns) -> Result<Vec<Count
     .collect()
 }
 
-/// Adds to counters that are locked by this transaction.
-pub async fn add_locked(tx: &Tx, counters: &CounterColumns) -> Result<(), StoreError> {
+/// Adds to counters that are locked by this transaction: (tenant, metric, first instant of the period) of each, and
+/// how many events had been refused there before.
+pub async fn add_locked(
+    tx: &Tx,
+    counters: &CounterColumns,
+) -> Result<Vec<((Uuid, String, Timestamp), i64)>, StoreError> {
     let rows = tx
-        .execute(
+        .rows(
             &LOCKED_COUNTERS,
             &[
                 &counters.tenant_id,
@@ -272,11 +277,16 @@ pub async fn add_locked(tx: &Tx, counters: &CounterColumns) -> Result<(), StoreE
             ],
         )
         .await?;
-    if rows == counters.tenant_id.len() as u64 {
-        Ok(())
-    } else {
-        Err(StoreError::RowCount { query: LOCKED_COUNTERS.name, rows })
+    if rows.len() != counters.tenant_id.len() {
+        return Err(StoreError::RowCount { query: LOCKED_COUNTERS.name, rows: rows.len() as u64 });
     }
+    rows.iter()
+        .map(|row| {
+            let key =
+                (row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?, row.try_get(2).map_err(column)?);
+            Ok((key, row.try_get(3).map_err(column)?))
+        })
+        .collect()
 }
 
 /// Locks counters in key order and reads them as they are under the lock.

@@ -166,14 +166,14 @@ impl Recorder {
             self.ensure_months(&ready).await?;
             let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
             let ids: Vec<Uuid> = group.iter().map(|_| self.env.ids.uuid_v7(now)).collect();
+            let sources = Sources { env: &self.env, now };
             let written = if under_locks || !optimistic::is_possible(&ready, &events, &facts) {
-                let sources = Sources { env: &self.env, now };
                 match locked::write(tx, ready, &events, &ids, &mut facts, &sources).await? {
                     locked::Tried::Done(written) => written,
                     locked::Tried::Changed => return Ok((Tried::Again, Vec::new())),
                 }
             } else {
-                match optimistic::write(tx, &ready, &events, &ids, &facts, now).await? {
+                match optimistic::write(tx, &ready, &events, &ids, &facts, &sources).await? {
                     optimistic::Tried::Done(written) => written,
                     optimistic::Tried::NeedsLocks => return Ok((Tried::NeedsLocks, Vec::new())),
                 }

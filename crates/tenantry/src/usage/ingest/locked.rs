@@ -15,6 +15,7 @@ use super::super::outcome::{Invalid, Outcome, Refusal};
 use super::super::plans::PlanBook;
 use super::columns;
 use super::facts::Facts;
+use super::notices::{self, Change};
 use super::prepare::Prepared;
 use super::{MAX_TOTAL, Sources, answer, same_content};
 use crate::storage::usage::open::SegmentRow;
@@ -73,7 +74,8 @@ pub(super) async fn write(
     let sums = columns::sums(&accepted);
     let changes = columns::counters(&sums, &decision.refused, facts);
     if !changes.tenant_id.is_empty() {
-        commit::add_locked(tx, &changes).await?;
+        let refused_before = commit::add_locked(tx, &changes).await?;
+        tell(tx, &sums, (&decision.refused, refused_before), facts, sources).await?;
     }
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
@@ -165,6 +167,35 @@ async fn mark_reversed(tx: &Tx, accepted: &[&Prepared], group: &[&NewEvent]) -> 
         })
         .collect();
     if reversals.is_empty() { Ok(true) } else { commit::mark_reversed(tx, &reversals).await }
+}
+
+/// How many events had been refused at each counter, by its key.
+type RefusedBefore = Vec<((Uuid, String, Timestamp), i64)>;
+
+/// Tells of limits that came near or were reached, and of first refusals.
+async fn tell(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    (refused, refused_before): (&BTreeMap<usize, i64>, RefusedBefore),
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let never_refused: BTreeSet<(Uuid, String, Timestamp)> =
+        refused_before.into_iter().filter(|(_, before)| *before == 0).map(|(key, _)| key).collect();
+    let touched: BTreeSet<usize> = sums.keys().chain(refused.keys()).copied().collect();
+    let changes = touched.into_iter().map(|index| {
+        let counter = &facts.counters[index];
+        let key = (counter.tenant_id, counter.metric.clone(), counter.period_start);
+        Change {
+            counter,
+            included: counter.included,
+            hard_limit: counter.hard_limit,
+            before: counter.total,
+            after: counter.total + sums.get(&index).map_or(Decimal::ZERO, |sum| sum.0),
+            is_first_refusal: refused.contains_key(&index) && never_refused.contains(&key),
+        }
+    });
+    notices::tell(tx, sources, changes).await
 }
 
 /// A closed period that changed is charged or credited in the same transaction.

@@ -9,6 +9,7 @@ mod columns;
 mod facts;
 mod group;
 mod locked;
+mod notices;
 mod optimistic;
 mod prepare;
 mod queue;

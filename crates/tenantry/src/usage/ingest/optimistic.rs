@@ -15,8 +15,9 @@ use super::super::event::NewEvent;
 use super::super::outcome::Outcome;
 use super::columns;
 use super::facts::Facts;
+use super::notices::{self, Change};
 use super::prepare::Prepared;
-use super::{answer, same_content};
+use super::{Sources, answer, same_content};
 use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
 use crate::storage::{StoreError, Tx};
 
@@ -55,7 +56,7 @@ pub(super) async fn write(
     group: &[&NewEvent],
     ids: &[Uuid],
     facts: &Facts,
-    now: Timestamp,
+    sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
     let (firsts, repeats) = split_repeats(prepared, group);
     let claimed = {
@@ -71,19 +72,46 @@ pub(super) async fn write(
         Vec::new()
     } else {
         let events = columns::events(&new, group, ids, facts);
-        let counters = columns::counters(&columns::sums(&new), &BTreeMap::new(), facts);
+        let sums = columns::sums(&new);
+        let counters = columns::counters(&sums, &BTreeMap::new(), facts);
         let rollups = columns::rollups(&new, facts);
         let ((), after, ()) = tokio::try_join!(
-            commit::insert_events(tx, &events, now),
+            commit::insert_events(tx, &events, sources.now),
             commit::add_guarded(tx, &counters),
             commit::add_rollups(tx, &rollups),
         )?;
         if after.len() < counters.tenant_id.len() {
             return Ok(Tried::NeedsLocks);
         }
+        tell(tx, &sums, &after, facts, sources).await?;
         after
     };
     Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &after, group, facts)))
+}
+
+/// Tells of limits that came near or were reached.
+async fn tell(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    after: &[CounterAfter],
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let by_key: HashMap<(Uuid, &str, Timestamp), &CounterAfter> =
+        after.iter().map(|after| ((after.key.0, after.key.1.as_str(), after.key.2), after)).collect();
+    let changes = sums.iter().filter_map(|(index, (sum, _))| {
+        let counter = &facts.counters[*index];
+        let after = by_key.get(&(counter.tenant_id, counter.metric.as_str(), counter.period_start))?;
+        Some(Change {
+            counter,
+            included: after.included,
+            hard_limit: after.hard_limit,
+            before: after.total - sum,
+            after: after.total,
+            is_first_refusal: false,
+        })
+    });
+    notices::tell(tx, sources, changes).await
 }
 
 /// The first event of each key in order of arrival, sorted by (tenant, key); and those that repeat a key.

@@ -7,4 +7,5 @@ mod permissions;
 mod repeated;
 mod tokens;
 mod usage;
+mod webhook_endpoints;
 mod world;

@@ -50,6 +50,16 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/usage/check?metric=calls&amount=1", "", Need::Header("viewUsage")),
     ("GET", "/api/usage/report", "", Need::Header("viewUsage")),
     ("POST", "/api/usage", r#"{"metric": "calls", "amount": 1, "idempotencyKey": "k"}"#, Need::Header("recordUsage")),
+    ("GET", "/api/notifications", "", Need::Header("viewBilling")),
+    ("GET", "/api/webhook-endpoints", "", Need::Header("viewBilling")),
+    ("POST", "/api/webhook-endpoints", r#"{"url": "nowhere"}"#, Need::Header("manageBilling")),
+    ("GET", "/api/webhook-endpoints/{nobody}", "", Need::Header("viewBilling")),
+    ("PATCH", "/api/webhook-endpoints/{nobody}", r#"{"enabled": true}"#, Need::Header("manageBilling")),
+    ("DELETE", "/api/webhook-endpoints/{nobody}", "", Need::Header("manageBilling")),
+    ("POST", "/api/webhook-endpoints/{nobody}/rotate-secret", "", Need::Header("manageBilling")),
+    ("POST", "/api/webhook-endpoints/{nobody}/test", "", Need::Header("manageBilling")),
+    ("GET", "/api/webhook-endpoints/{nobody}/deliveries", "", Need::Header("viewBilling")),
+    ("POST", "/api/webhook-endpoints/{nobody}/deliveries/{nobody}/replay", "", Need::Header("manageBilling")),
 ];
 
 const ALL: &[&str] = &["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];

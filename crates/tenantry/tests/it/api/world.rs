@@ -12,6 +12,7 @@ use tenantry::env::Env;
 use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_development_token};
 use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
+use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::Database;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
@@ -26,6 +27,8 @@ use crate::support::TestDb;
 pub(super) const SECRET: &str = "the-secret-of-the-tests-which-is-long-enough";
 pub(super) const ISSUER: &str = "https://issuer.example";
 pub(super) const AUDIENCE: &str = "tenantry";
+/// As in development.
+pub(super) const WEBHOOKS: UrlPolicy = UrlPolicy { https_only: false, allow_private: true };
 
 pub(super) struct App {
     pub(super) url: String,
@@ -87,6 +90,7 @@ impl App {
             catalog: Arc::new(catalog),
             known: Arc::default(),
             slug_limiter: Arc::default(),
+            webhooks: WEBHOOKS,
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

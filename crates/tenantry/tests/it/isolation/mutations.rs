@@ -97,6 +97,7 @@ const MUTATIONS: &[(&str, &[&str])] = &[
         &["granted_commands_have_a_policy", "readers_only_read"],
     ),
     ("grant select (secret_hash) on tenantry.api_keys to tenantry_user", &["readers_see_no_secrets"]),
+    ("grant select (previous_secret) on tenantry.webhook_endpoints to tenantry_user", &["readers_see_no_secrets"]),
     ("grant select (email) on tenantry.users to tenantry_authz", &["the_membership_helper_reads_little"]),
     ("grant delete on tenantry.tenants to tenantry_authz", &["the_membership_helper_reads_little"]),
     ("grant truncate on tenantry.billing_events to tenantry_service", &["nobody_truncates_or_refers"]),

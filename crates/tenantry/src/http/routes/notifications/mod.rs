@@ -1,0 +1,3 @@
+//! Notices of a tenant.
+
+pub mod list;

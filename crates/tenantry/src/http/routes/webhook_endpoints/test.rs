@@ -1,0 +1,45 @@
+//! `POST /api/webhook-endpoints/{endpointId}/test`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::WebhookDeliveryBody;
+use crate::http::caller::{ManageBilling, Permitted};
+use crate::http::extract::Path;
+use crate::http::posted::{Asked, answer, kept};
+use crate::http::problem::Problem;
+use crate::http::refusals::WriteRefusals;
+use crate::http::security;
+use crate::http::state::AppState;
+use crate::notices::webhooks::endpoints;
+use crate::storage::notices::deliveries::DeliveryRow;
+use crate::tenancy::idempotency::Idempotent;
+
+/// Test a webhook endpoint
+///
+/// Sends an event of type `test`, once; the delivery says what came of it. Needs `manageBilling`.
+#[utoipa::path(
+    post, path = "/api/webhook-endpoints/{endpointId}/test", tag = "webhooks", operation_id = "testWebhookEndpoint",
+    params(
+        ("endpointId" = Uuid, Path, description = "The endpoint"),
+        ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Makes repeating the request safe, for 24 hours"),
+    ),
+    responses((status = 202, body = WebhookDeliveryBody), WriteRefusals),
+    security(("bearer" = [])),
+)]
+pub async fn test(
+    State(state): State<AppState>,
+    permitted: Permitted<ManageBilling>,
+    Path(endpoint_id): Path<Uuid>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let keep = |row: &DeliveryRow| kept(StatusCode::ACCEPTED, &WebhookDeliveryBody::from(row.clone()));
+    let idempotent = asked.idempotency.as_ref().map(|request| Idempotent { request, keep: &keep });
+    let on = super::on(&permitted);
+    match endpoints::test(&state.db, &state.env, on, endpoint_id, idempotent.as_ref()).await {
+        Ok(done) => Ok(answer(StatusCode::ACCEPTED, done, WebhookDeliveryBody::from)),
+        Err(error) => Err(security::refused(&state, &permitted.caller, permitted.tenant_id, error).await),
+    }
+}
