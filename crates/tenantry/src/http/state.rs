@@ -11,6 +11,7 @@ use super::limiter::SlugLimiter;
 use crate::env::Env;
 use crate::storage::Database;
 use crate::storage::keys::PresentedKey;
+use crate::stripe_sync::Stripe;
 use crate::usage::check::Checks;
 use crate::usage::ingest::Ingest;
 
@@ -33,6 +34,8 @@ pub struct AppState {
     pub known: Arc<Known>,
     /// Guesses of slugs per caller.
     pub slug_limiter: Arc<SlugLimiter>,
+    /// Stripe, or the sandbox; none where billing is off.
+    pub stripe: Option<Stripe>,
 }
 
 /// How many entries a cache holds before it is emptied; a bound on memory, not a tuning knob.

@@ -4,6 +4,7 @@
 //! was stored before. In: webhooks ([`inbox`]) are hints; the sync ([`sync`]) reads the whole state of one customer
 //! from Stripe under that customer's lease and writes it. No transaction is open during a call.
 
+pub mod catalog;
 pub mod settings;
 
 use std::sync::Arc;

@@ -51,7 +51,7 @@ pub async fn add(
             Claim::Go(ticket) => ticket,
         };
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         refuse_personal(&held)?;
         let permissions = assignable(&authority, new.role, &new.permissions)?;
@@ -81,7 +81,7 @@ pub async fn change(
     let now = env.clock.now();
     write_tx!(db, "change_member", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         let before = member(tx, &held, user).await?;
         let old_role = authority::role(&before.role)?;
@@ -116,7 +116,7 @@ pub async fn remove(db: &Database, env: &Env, actor: Actor, tenant: Uuid, user: 
     let now = env.clock.now();
     write_tx!(db, "remove_member", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         refuse_personal(&held)?;
         let before = member(tx, &held, user).await?;
