@@ -93,6 +93,9 @@ pub struct Plan {
     /// Days of trial when it is first bought.
     #[serde(default)]
     pub trial_days: u32,
+    /// Its price is for each member. Left out where it is not, so that stored definitions stay what they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_seat: bool,
     /// Currency of overage; none where prices name it or nothing costs anything. See [`Plan::currency`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,

@@ -3,6 +3,7 @@
 //! Everything else takes an [`Env`], so a test sets the hour and repeats the same ids. `clippy.toml` forbids
 //! the ambient functions elsewhere.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
@@ -25,6 +26,11 @@ impl Env {
         Self { clock: Clock::system(), ids: Ids::secure() }
     }
 
+    /// The same with a clock that can be put ahead, as the sandbox's is: for development.
+    pub fn development() -> Self {
+        Self { clock: Clock::offset(), ids: Ids::secure() }
+    }
+
     /// A clock that stands at `now` until it is told otherwise, and ids that repeat with the seed. For tests:
     /// the bytes can be foretold, so nothing secret may come from them.
     pub fn manual(now: Timestamp, seed: u64) -> Self {
@@ -39,6 +45,8 @@ pub struct Clock(ClockKind);
 #[derive(Debug, Clone)]
 enum ClockKind {
     System,
+    /// Seconds that it is ahead of the machine's.
+    Offset(Arc<AtomicI64>),
     Manual(Arc<Mutex<Timestamp>>),
 }
 
@@ -46,6 +54,11 @@ impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
         Self(ClockKind::System)
+    }
+
+    /// The machine's clock, put ahead by [`Clock::put_ahead`].
+    pub fn offset() -> Self {
+        Self(ClockKind::Offset(Arc::default()))
     }
 
     /// A clock that stands still at `now`.
@@ -56,13 +69,29 @@ impl Clock {
     /// The time, truncated to microseconds.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            ClockKind::System => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-                let now = Timestamp::now();
-                to_microseconds(now)
+            ClockKind::System => machine_now(),
+            ClockKind::Offset(seconds) => {
+                let now = machine_now();
+                now.checked_add(SignedDuration::from_secs(seconds.load(Ordering::Relaxed))).unwrap_or(now)
             }
             ClockKind::Manual(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+
+    /// The machine's time, wherever this clock was moved to: for what is agreed on with others, such as the expiry of
+    /// tokens and keys and the age of signatures.
+    pub fn real_now(&self) -> Timestamp {
+        machine_now()
+    }
+
+    /// Puts the clock of development so many seconds ahead of the machine's, for every clone of it. It never goes back:
+    /// where it is further ahead already, it stays.
+    ///
+    /// False for every other clock.
+    pub fn put_ahead(&self, seconds: i64) -> bool {
+        let ClockKind::Offset(offset) = &self.0 else { return false };
+        offset.fetch_max(seconds, Ordering::Relaxed);
+        true
     }
 
     /// Sets a manual clock, forwards or backwards, for every clone of it.
@@ -81,7 +110,7 @@ impl Clock {
 
     fn change(&self, to: impl FnOnce(Timestamp) -> Timestamp) -> bool {
         match &self.0 {
-            ClockKind::System => false,
+            ClockKind::System | ClockKind::Offset(_) => false,
             ClockKind::Manual(now) => {
                 let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
                 *now = to_microseconds(to(*now));
@@ -89,6 +118,12 @@ impl Clock {
             }
         }
     }
+}
+
+fn machine_now() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    let now = Timestamp::now();
+    to_microseconds(now)
 }
 
 /// Drops what is finer than a microsecond: kept, a time would differ from itself once read back.
@@ -174,6 +209,22 @@ mod tests {
     fn nobody_sets_the_machines_clock() {
         assert!(!Clock::system().set(at("2020-01-01T00:00:00Z")));
         assert!(!Clock::system().advance(SignedDuration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_clock_of_development_runs_ahead_and_real_time_stays() {
+        let env = Env::development();
+        let clone = env.clone();
+        assert!(clone.clock.put_ahead(86_400));
+        let ahead = env.clock.now().duration_since(env.clock.real_now());
+        assert!((86_399..=86_400).contains(&ahead.as_secs()), "{ahead:?}");
+        assert!(!env.clock.advance(SignedDuration::from_secs(1)));
+        assert!(!Clock::system().put_ahead(5) && !Clock::manual(at("2026-03-01T12:00:00Z")).put_ahead(5));
+        assert!(clone.clock.put_ahead(60));
+        assert!(env.clock.now().duration_since(env.clock.real_now()).as_secs() > 60, "it went back");
+        // An offset beyond the calendar changes nothing.
+        assert!(env.clock.put_ahead(i64::MAX));
+        assert!(env.clock.now().duration_since(env.clock.real_now()).as_secs().abs() <= 1);
     }
 
     #[test]

@@ -137,15 +137,18 @@ proptest! {
     #[test]
     fn a_stored_plan_is_read_back_equal(
         overage in prop::option::of(overage_terms()), included in 0..1_000_000_u32,
-        trial_days in 0..30_u32, month in prop::option::of(0..100_000_i64),
+        trial_days in 0..30_u32, per_seat: bool, month in prop::option::of(0..100_000_i64),
     ) {
         let mut plan = plan(plan_json("pro", 7, false));
         plan.trial_days = trial_days;
+        plan.per_seat = per_seat;
         plan.prices = month.map(|month| serde_json::from_value(json!({"currency": "jpy", "month": month})).unwrap());
         let allowance = Allowance::Included(quantity(&format!("{included}.5")));
         plan.metrics.insert("tokens".parse().unwrap(), MetricTerms { allowance, overage });
         plan.metrics.insert("bytes".parse().unwrap(), MetricTerms { allowance: Allowance::Unlimited, overage: None });
         let stored = serde_json::to_value(&plan).unwrap();
+        // What was stored before there were seats says nothing of them, and must stay the same definition.
+        prop_assert_eq!(stored.get("per_seat").is_some(), per_seat);
         prop_assert_eq!(serde_json::from_value::<Plan>(stored).unwrap(), plan.clone());
         prop_assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
     }

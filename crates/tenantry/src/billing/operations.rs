@@ -196,7 +196,7 @@ pub async fn begin(
     let now = env.clock.now();
     write_tx!(db, "begin_billing_operation", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        Authority::of(tx, &held, actor, now).await?.require(Permission::ManageBilling)?;
+        Authority::of(tx, &held, actor).await?.require(Permission::ManageBilling)?;
         let running = rows::running(tx, tenant).await?.as_ref().map(Operation::of).transpose()?;
         let request = match (judge(tx, &held, asked, now).await, &running) {
             (Ok(request), Some(running)) if running.request.is_same_as(&request) => {

@@ -113,7 +113,7 @@ async fn database(session: &Session, opened: &Deployment) -> Result<Vec<Finding>
         &format!("{wanted} of {} a replica", found.max_connections),
         format!("a replica opens up to {wanted}, the server allows {}: lower pool_size", found.max_connections),
     ));
-    let skew = (found.now - session.env.clock.now()).get_seconds();
+    let skew = (found.now - session.env.clock.real_now()).get_seconds();
     #[expect(clippy::cast_precision_loss, reason = "seconds between two clocks")]
     let skew = skew as f64;
     findings.push(Finding::warn_unless(

@@ -152,11 +152,13 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         database_url: cli.common.database_url,
         listen: listen_of(&cli.command),
         plans: cli.common.plans,
+        no_sandbox: matches!(&cli.command, Command::Serve(serve) if serve.no_sandbox),
     };
     let config = Config::load(&overrides)?;
     let is_server = matches!(cli.command, Command::Serve(_));
     output::install_logs(config.log_format, is_server);
-    let session = Session { config, env: Env::system(), out: Output::new(cli.common.json) };
+    let env = if config.follows_sandbox_clock() { Env::development() } else { Env::system() };
+    let session = Session { config, env, out: Output::new(cli.common.json) };
     match cli.command {
         Command::Serve(_) => serve::run(&session).await,
         Command::Migrate => migrate::run(&session).await,

@@ -13,6 +13,9 @@ pub(super) struct Serve {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// Do not stand in for Stripe where no key is given: plans cannot be bought then
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
 }
 
 pub(super) async fn run(session: &Session) -> Result<ExitCode, Failure> {

@@ -34,7 +34,7 @@ pub(super) fn run(session: &Session, token: &Token) -> Result<ExitCode, Failure>
     }
     let secret = jwt_secret(config, &session.env.ids)?;
     let settings = token_settings(config, secret.as_ref());
-    let issued_at = session.env.clock.now().as_second();
+    let issued_at = session.env.clock.real_now().as_second();
     let expires_at = issued_at + i64::from(token.hours) * 3600;
     let signed = sign_development_token(&settings, token.user, token.email.as_deref(), issued_at, expires_at)
         .ok_or_else(|| {

@@ -1,9 +1,11 @@
 //! What the deployment decides: `tenantry.toml`, then the environment, then the command line.
 
+mod faults;
 mod secrets;
+mod stripe;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -11,9 +13,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use secrets::{JwtSecret, jwt_secret};
+pub use stripe::{SandboxSecrets, StripeAccess, UpgradeCharge, sandbox_folder, stripe_access};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "tenantry.toml";
+
+/// Where Stripe's API is.
+pub const STRIPE_API: &str = "https://api.stripe.com";
 
 /// How strict the server is about secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,7 @@ pub enum LogFormat {
 /// Everything that can be set. Every key is also `TENANTRY_<KEY>` in the environment.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, as operators know them")]
 pub struct Config {
     /// `development` (default) or `production`.
     pub env: Environment,
@@ -65,6 +72,28 @@ pub struct Config {
     pub jwt_issuer: Option<String>,
     /// `aud` that tokens must have.
     pub jwt_audience: Option<String>,
+    /// Stripe's secret or restricted key.
+    pub stripe_secret_key: Option<SecretString>,
+    /// Secrets of the webhook endpoint, separated by commas while one is rolled.
+    pub stripe_webhook_secret: Option<SecretString>,
+    /// Where Stripe's API is.
+    pub stripe_api_url: String,
+    /// Address of the host application, where checkout and portal lead back to.
+    pub app_url: Option<String>,
+    /// Hours for which an overdue payment keeps the plan's limits.
+    pub payment_grace_hours: u32,
+    /// When an upgrade is charged.
+    pub upgrade_charge: UpgradeCharge,
+    /// Whether Stripe computes taxes.
+    pub automatic_tax: bool,
+    /// Whether checkout asks for the billing address.
+    pub collect_address: bool,
+    /// Whether checkout asks for tax ids.
+    pub collect_tax_ids: bool,
+    /// Whether the sandbox stands in where no key is given, in development.
+    pub sandbox: bool,
+    /// Where the sandbox listens.
+    pub sandbox_listen: SocketAddr,
     /// Hours after a period's end in which its usage is accepted.
     pub late_events_hours: u32,
     /// Events that may wait to be recorded.
@@ -101,6 +130,9 @@ impl std::fmt::Debug for Config {
             .field("jwt_secret", &self.jwt_secret)
             .field("jwks_url", &self.jwks_url)
             .field("smtp_url", &self.smtp_url)
+            .field("stripe_secret_key", &self.stripe_secret_key)
+            .field("stripe_webhook_secret", &self.stripe_webhook_secret)
+            .field("stripe_api_url", &self.stripe_api_url)
             .finish_non_exhaustive()
     }
 }
@@ -140,15 +172,26 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--plans`
     pub plans: Option<PathBuf>,
+    /// `--no-sandbox`
+    pub no_sandbox: bool,
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "as in the configuration")]
 struct Defaults {
     env: Environment,
     listen: SocketAddr,
     data_dir: &'static str,
     plans: &'static str,
     pool_size: usize,
+    stripe_api_url: &'static str,
+    payment_grace_hours: u32,
+    upgrade_charge: UpgradeCharge,
+    automatic_tax: bool,
+    collect_address: bool,
+    collect_tax_ids: bool,
+    sandbox: bool,
+    sandbox_listen: SocketAddr,
     late_events_hours: u32,
     ingest_queue: usize,
     ingest_committers: usize,
@@ -158,12 +201,24 @@ struct Defaults {
     log_format: LogFormat,
 }
 
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
 const DEFAULTS: Defaults = Defaults {
     env: Environment::Development,
-    listen: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080),
+    listen: loopback(8080),
     data_dir: "./data",
     plans: "plans.toml",
     pool_size: 10,
+    stripe_api_url: STRIPE_API,
+    payment_grace_hours: 7 * 24,
+    upgrade_charge: UpgradeCharge::Now,
+    automatic_tax: false,
+    collect_address: false,
+    collect_tax_ids: false,
+    sandbox: true,
+    sandbox_listen: loopback(12111),
     late_events_hours: 72,
     ingest_queue: 50_000,
     ingest_committers: 2,
@@ -174,8 +229,17 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 /// Variables that go by their usual names rather than by ours.
-const USUAL_NAMES: &[&str] =
-    &["DATABASE_ADMIN_URL", "JWT_SECRET", "JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "SMTP_URL"];
+const USUAL_NAMES: &[&str] = &[
+    "APP_URL",
+    "DATABASE_ADMIN_URL",
+    "JWT_SECRET",
+    "JWKS_URL",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "SMTP_URL",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+];
 
 impl Config {
     /// Reads file, environment and command line, in this order; later ones win.
@@ -192,7 +256,7 @@ impl Config {
             // Settings of the embedded server and of tests have names of their own.
             Env::prefixed("TENANTRY_").ignore(&["pg_bin_dir", "test_write_docs", "log"]),
         );
-        let mut config: Self = figment.extract().map_err(|error| describe(&error, &file))?;
+        let mut config: Self = figment.extract().map_err(|error| faults::describe(&error, &file))?;
         if let Some(data_dir) = &overrides.data_dir {
             config.data_dir.clone_from(data_dir);
         }
@@ -205,6 +269,7 @@ impl Config {
         if let Some(plans) = &overrides.plans {
             config.plans.clone_from(plans);
         }
+        config.sandbox &= !overrides.no_sandbox;
         config.check()?;
         Ok(config)
     }
@@ -218,7 +283,7 @@ impl Config {
         ];
         match faults.iter().find(|(is_fault, _)| *is_fault) {
             Some((_, what)) => Err(ConfigError::Value((*what).to_owned())),
-            None => Ok(()),
+            None => stripe::check(self),
         }
     }
 
@@ -232,35 +297,6 @@ impl Config {
     pub fn is_embedded(&self) -> bool {
         self.database_admin_url.is_none() && self.service_database_url.is_none() && self.user_database_url.is_none()
     }
-}
-
-fn describe(error: &figment::Error, file: &Path) -> ConfigError {
-    // The first of several problems; mending it shows the next.
-    let place = error.metadata.as_ref().map_or_else(
-        || file.display().to_string(),
-        |metadata| match &metadata.source {
-            Some(source) => source.to_string(),
-            None => metadata.name.to_string(),
-        },
-    );
-    let key = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path.join(".")) };
-    // Only the kind of a value, never the value: it may be a secret.
-    let what = match &error.kind {
-        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
-            format!("must be {expected}")
-        }
-        figment::error::Kind::UnknownField(field, known) => {
-            format!("unknown key {field:?}; known are {}", known.join(", "))
-        }
-        // A syntax error comes with the line that it is in, which may hold a secret.
-        figment::error::Kind::Message(text) if text.lines().count() > 1 => {
-            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            let (first, last) = (lines.next().unwrap_or_default(), lines.next_back().unwrap_or_default());
-            format!("{first}: {last}")
-        }
-        other => other.to_string(),
-    };
-    ConfigError::Value(format!("{place}: {key}{what}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The secret of tokens: given, or made for development.
+//! The secret of tokens: given, or made for development. Secrets that are made are kept in the data folder.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -45,7 +45,7 @@ pub fn jwt_secret(config: &Config, ids: &Ids) -> Result<Option<JwtSecret>, Confi
                 .to_owned(),
         ));
     }
-    let secret = kept(&config.data_dir.join("jwt-secret"), ids)?;
+    let secret = kept(&config.data_dir.join("jwt-secret"), || URL_SAFE_NO_PAD.encode(ids.bytes::<32>()))?;
     Ok(Some(JwtSecret { secret, is_generated: true }))
 }
 
@@ -60,7 +60,7 @@ fn refuse_weak(secret: &SecretString) -> Result<(), ConfigError> {
 }
 
 /// The secret in this file, made if there is none.
-fn kept(path: &Path, ids: &Ids) -> Result<SecretString, ConfigError> {
+pub(super) fn kept(path: &Path, make: impl FnOnce() -> String) -> Result<SecretString, ConfigError> {
     let failed = |source: std::io::Error| ConfigError::DataDir { path: path.to_owned(), source };
     match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned().into()),
@@ -68,7 +68,7 @@ fn kept(path: &Path, ids: &Ids) -> Result<SecretString, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let secret = URL_SAFE_NO_PAD.encode(ids.bytes::<32>());
+    let secret = make();
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(failed)?;
     }

@@ -303,8 +303,7 @@ async fn standing(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Result<
         }
         Actor::Key { .. } | Actor::System => None,
         Actor::ServiceKey(id) => {
-            let now = state.env.clock.now();
-            let key = keys::find(&tx, id).await?.filter(|key| key.works_at(now));
+            let key = keys::find(&tx, id).await?.filter(|key| key.works);
             let key = key.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
             let permissions = authority::scopes(&key.scopes)?;
             tenants::get(&tx, tenant_id).await?.map(|_| Standing { role: None, permissions })
@@ -358,11 +357,7 @@ impl FromRequestParts<AppState> for ServiceKey {
             return Err(security::insufficient(state, &caller, home, "serviceKey", None).await);
         };
         let found = crate::tenancy::keys::find(&state.db, id).await?;
-        if found.is_some_and(|key| key.works_at(state.env.clock.now())) {
-            Ok(Self { caller })
-        } else {
-            Err(Problem::new(Code::Unauthenticated))
-        }
+        if found.is_some_and(|key| key.works) { Ok(Self { caller }) } else { Err(Problem::new(Code::Unauthenticated)) }
     }
 }
 

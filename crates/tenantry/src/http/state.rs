@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::notices::webhooks::UrlPolicy;
 use crate::storage::Database;
 use crate::storage::keys::PresentedKey;
+use crate::stripe_sync::Stripe;
 use crate::usage::check::Checks;
 use crate::usage::ingest::Ingest;
 
@@ -36,6 +37,8 @@ pub struct AppState {
     pub slug_limiter: Arc<SlugLimiter>,
     /// What webhooks may reach.
     pub webhooks: UrlPolicy,
+    /// Stripe, or the sandbox; none where billing is off.
+    pub stripe: Option<Stripe>,
 }
 
 /// How many entries a cache holds before it is emptied; a bound on memory, not a tuning knob.

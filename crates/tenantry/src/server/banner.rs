@@ -15,6 +15,8 @@ pub(super) struct Banner<'a> {
     pub(super) address: SocketAddr,
     pub(super) catalog: &'a Catalog,
     pub(super) secret: Option<&'a JwtSecret>,
+    /// What stands behind billing.
+    pub(super) stripe: &'a str,
 }
 
 /// Prints at most 8 lines on standard output.
@@ -25,7 +27,7 @@ pub(super) fn print(banner: &Banner<'_>) {
 }
 
 fn text(banner: &Banner<'_>) -> String {
-    let Banner { config, address, catalog, secret } = banner;
+    let Banner { config, address, catalog, secret, stripe } = banner;
     let mode = match config.env {
         Environment::Development => "development",
         Environment::Production => "production",
@@ -53,6 +55,7 @@ fn text(banner: &Banner<'_>) -> String {
          Docs   http://{address}/docs\n  \
          Data   {data}\n  \
          Plans  {plans} ({file})\n  \
+         Stripe {stripe}\n  \
          Next   {next}\n",
         version = env!("CARGO_PKG_VERSION"),
         plans = plans.join(", "),

@@ -1,6 +1,8 @@
 //! The running server: built from the configuration, stopped without losing an answer.
 
 mod banner;
+pub mod clock;
+pub mod stripe;
 mod supervisor;
 pub mod telemetry;
 
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::billing::catalog_file::{self, CatalogFileError};
 use crate::billing::catalog_store::{self, LoadError};
-use crate::config::{Config, ConfigError, Environment, JwtSecret, jwt_secret};
+use crate::config::{Config, ConfigError, Environment, JwtSecret, StripeAccess, jwt_secret, stripe_access};
 use crate::deployment::{Deployment, DeploymentError, Purpose};
 use crate::env::Env;
 use crate::http::auth::{Jwks, TokenSettings, TokenVerifier};
@@ -25,6 +27,7 @@ use crate::notices::webhooks::UrlPolicy;
 use crate::notices::{Outbound, OutboundError, OutboundSettings};
 use crate::storage::Database;
 use crate::storage::migrate::MigrateError;
+use crate::stripe_sync::Stripe;
 use crate::usage::check::Checks;
 use crate::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use crate::worker::Worker;
@@ -65,6 +68,12 @@ pub enum ServeError {
         /// Why it cannot, and what to do.
         reason: String,
     },
+    /// The clock of development.
+    #[error(transparent)]
+    Clock(#[from] clock::ClockError),
+    /// The client of Stripe.
+    #[error("stripe_secret_key and stripe_api_url: {0}")]
+    Stripe(#[from] tenantry_stripe::ClientError),
     /// What is around the server: signals, metrics, the network client.
     #[error("{0}")]
     Surroundings(String),
@@ -79,18 +88,28 @@ pub async fn serve(config: &Config, env: &Env) -> Result<(), ServeError> {
     let secret = jwt_secret(config, &env.ids)?;
     let verifier = verifier(config, secret.as_ref())?;
     let outbound = Outbound::new(&outbound_settings(config))?;
+    let access = stripe_access(config, &env.ids)?;
     let deployment = Deployment::open(config, env, Purpose::Serve).await?;
-    let served = serve_on(config, env, catalog, (secret.as_ref(), verifier, outbound), &deployment).await;
+    let means = Means { secret: secret.as_ref(), verifier, outbound, access };
+    let served = serve_on(config, env, catalog, means, &deployment).await;
     let closed = deployment.close().await;
     served?;
     Ok(closed?)
+}
+
+/// What the server works with beside its database.
+struct Means<'a> {
+    secret: Option<&'a JwtSecret>,
+    verifier: TokenVerifier,
+    outbound: Outbound,
+    access: StripeAccess,
 }
 
 async fn serve_on(
     config: &Config,
     env: &Env,
     catalog: Catalog,
-    (secret, verifier, outbound): (Option<&JwtSecret>, TokenVerifier, Outbound),
+    Means { secret, verifier, outbound, access }: Means<'_>,
     deployment: &Deployment,
 ) -> Result<(), ServeError> {
     let listener = listen(config.listen).await?;
@@ -98,17 +117,21 @@ async fn serve_on(
     if let Some(migrated) = deployment.migrated.as_ref().filter(|migrated| !migrated.applied.is_empty()) {
         tracing::info!(version = migrated.version, applied = migrated.applied.join(", "), "the schema was migrated");
     }
+    clock::adjust(config, env, &deployment.db).await?;
     let loaded = catalog_store::load(&deployment.db, env, &catalog).await?;
     for (plan, version) in &loaded.changed {
         tracing::info!(plan, version, "plan version is current from now on");
     }
     let metrics = config.metrics.then(telemetry::install_metrics).transpose().map_err(ServeError::Surroundings)?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    let (state, worker) = start(config, env, catalog, (verifier, outbound), &deployment.db);
+    let billing = stripe::start(config, env, &deployment.db, access)?;
+    let (state, worker) = start(config, env, catalog, (verifier, outbound, billing.stripe), &deployment.db);
     let stopping = CancellationToken::new();
     watch_signals(stopping.clone()).map_err(|error| ServeError::Surroundings(error.to_string()))?;
     let supervisor = supervisor::start(deployment, stopping.clone());
-    banner::print(&banner::Banner { config, address, catalog: &state.catalog, secret });
+    let follower =
+        config.follows_sandbox_clock().then(|| clock::follow(state.db.clone(), env.clone(), stopping.clone()));
+    banner::print(&banner::Banner { config, address, catalog: &state.catalog, secret, stripe: &billing.line });
 
     let timeout = Duration::from_secs(config.request_timeout_seconds);
     let limits = Limits { body_bytes: config.body_limit, timeout };
@@ -126,6 +149,9 @@ async fn serve_on(
     state.ingest.drain().await;
     worker.stop().await;
     supervisor.stop().await;
+    if let Some(Err(error)) = futures::future::OptionFuture::from(follower).await {
+        tracing::error!(%error, "following the clock of development ended badly");
+    }
     tracing::info!("stopped; every request that was taken in was answered");
     Ok(())
 }
@@ -135,7 +161,7 @@ pub fn start(
     config: &Config,
     env: &Env,
     catalog: Catalog,
-    (verifier, outbound): (TokenVerifier, Outbound),
+    (verifier, outbound, stripe): (TokenVerifier, Outbound, Option<Stripe>),
     db: &Database,
 ) -> (AppState, Worker) {
     let recorder = Recorder::new(db.clone(), env.clone(), group_settings(config));
@@ -154,8 +180,9 @@ pub fn start(
         known: Arc::default(),
         slug_limiter: Arc::default(),
         webhooks: webhook_policy(config),
+        stripe: stripe.clone(),
     };
-    (state, Worker::start(db.clone(), env.clone(), outbound))
+    (state, Worker::start(db.clone(), env.clone(), outbound, stripe))
 }
 
 /// What the configuration says of mails and webhooks.

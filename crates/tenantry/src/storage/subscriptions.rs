@@ -68,6 +68,10 @@ pub struct LatestVersion {
 query! {
     service DEFAULT_PLAN = "
         select plan_id, version from tenantry.plan_versions where current and is_default";
+    service IS_PAID = "
+        select exists (
+            select from tenantry.tenant_subscriptions
+            where tenant_id = $1 and ended_at is null and provider is not null)";
     service VERSION_NOW = "
         select version, definition from tenantry.plan_versions where plan_id = $1
         order by current desc, version desc limit 1";
@@ -101,6 +105,11 @@ query! {
 /// Plan and version that new tenants get; nothing where no catalog was loaded.
 pub async fn default_plan(tx: &Tx) -> Result<Option<(String, i32)>, StoreError> {
     tx.opt(&DEFAULT_PLAN, &[]).await?.map(|row| Ok((row.col(0)?, row.col(1)?))).transpose()
+}
+
+/// Whether a locked tenant pays for its plan through Stripe.
+pub async fn is_paid(tx: &Tx, tenant: &LockedTenant) -> Result<bool, StoreError> {
+    tx.one(&IS_PAID, &[&tenant.id()]).await?.col(0)
 }
 
 /// The version of a plan that who gets it now gets, and what it says: the current one, or the last of a plan that left

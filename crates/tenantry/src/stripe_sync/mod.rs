@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod catalog;
 pub mod error;
 pub mod events;
 pub mod inbox;
@@ -13,6 +14,7 @@ pub mod invoices;
 pub mod operations;
 pub mod overage;
 pub mod plans;
+pub mod seats;
 pub mod settings;
 pub mod state;
 pub mod sweep;

@@ -1,6 +1,5 @@
 //! What an actor may do in a tenant, read in the transaction of the deed and under the tenant's lock.
 
-use jiff::Timestamp;
 use serde::Deserialize as _;
 use tenantry_domain::permission::{Action, Overrides, Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
@@ -23,7 +22,7 @@ pub struct Authority {
 impl Authority {
     /// Looks an actor up. A user who is no member, and a key that is of another tenant or does not work any
     /// more, find nothing.
-    pub async fn of(tx: &Tx, tenant: &LockedTenant, actor: Actor, now: Timestamp) -> Result<Self, TenancyError> {
+    pub async fn of(tx: &Tx, tenant: &LockedTenant, actor: Actor) -> Result<Self, TenancyError> {
         match actor {
             Actor::User(user) => {
                 let member = members::get(tx, tenant.id(), user).await?.ok_or(TenancyError::NotFound)?;
@@ -32,12 +31,12 @@ impl Authority {
                 Ok(Self { role: Some(role), permissions, is_owner: role == Role::Owner })
             }
             Actor::Key { id, tenant_id } if tenant_id == tenant.id() => {
-                let permissions = key_scopes(tx, id, Some(tenant_id), now).await?;
+                let permissions = key_scopes(tx, id, Some(tenant_id)).await?;
                 Ok(Self { role: None, permissions, is_owner: false })
             }
             Actor::Key { .. } => Err(TenancyError::NotFound),
             Actor::ServiceKey(id) => {
-                let permissions = key_scopes(tx, id, None, now).await?;
+                let permissions = key_scopes(tx, id, None).await?;
                 // The host application itself, unless its key was narrowed.
                 let is_owner = permissions == PermissionSet::ALL;
                 Ok(Self { role: None, permissions, is_owner })
@@ -75,14 +74,9 @@ impl Authority {
 }
 
 /// The scopes of a key that works now.
-pub(super) async fn key_scopes(
-    tx: &Tx,
-    id: Uuid,
-    tenant: Option<Uuid>,
-    now: Timestamp,
-) -> Result<PermissionSet, TenancyError> {
+pub(super) async fn key_scopes(tx: &Tx, id: Uuid, tenant: Option<Uuid>) -> Result<PermissionSet, TenancyError> {
     let key = keys::find(tx, id).await?.ok_or(TenancyError::NotFound)?;
-    if key.tenant_id != tenant || !key.works_at(now) {
+    if key.tenant_id != tenant || !key.works {
         return Err(TenancyError::NotFound);
     }
     Ok(scopes(&key.scopes)?)

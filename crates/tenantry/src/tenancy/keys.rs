@@ -81,14 +81,14 @@ pub async fn create(
     idempotent: Option<&Idempotent<'_, KeyRow>>,
 ) -> Result<Answer<KeyRow>, TenancyError> {
     let now = env.clock.now();
-    let checked = Checked::of(key, now)?;
+    let checked = Checked::of(key, env.clock.real_now())?;
     write_tx!(db, "create_key", &[tenant], |tx| {
         let ticket = match idempotency::claim(tx, idempotent, now).await? {
             Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
             Claim::Go(ticket) => ticket,
         };
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageBilling)?;
         for scope in &key.scopes {
             authority.require(*scope)?;
@@ -107,7 +107,7 @@ pub async fn revoke(db: &Database, env: &Env, actor: Actor, tenant: Uuid, key: U
     let now = env.clock.now();
     write_tx!(db, "revoke_key", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        Authority::of(tx, &held, actor, now).await?.require(Permission::ManageBilling)?;
+        Authority::of(tx, &held, actor).await?.require(Permission::ManageBilling)?;
         let row = rows::get(tx, tenant, key).await?.ok_or(TenancyError::NotFound)?;
         if !rows::revoke(tx, &held, key, now).await? {
             return Ok(());
@@ -121,7 +121,7 @@ pub async fn revoke(db: &Database, env: &Env, actor: Actor, tenant: Uuid, key: U
 /// Stores a service key. For the command line only: whoever may run it is trusted with the database.
 pub async fn create_service(db: &Database, env: &Env, key: &NewKey) -> Result<KeyRow, TenancyError> {
     let now = env.clock.now();
-    let checked = Checked::of(key, now)?;
+    let checked = Checked::of(key, env.clock.real_now())?;
     // No audit entry: the trail is kept per tenant, and this key has none.
     tracing::info!(key = %key.id, scopes = ?checked.scopes, "service key created");
     write_tx!(db, "create_service_key", &[], |tx| Ok(rows::insert(tx, None, &checked.row(None), now).await?))
@@ -139,7 +139,7 @@ pub async fn revoke_service(db: &Database, env: &Env, key: Uuid) -> Result<bool,
 }
 
 /// The key with this id, of whatever tenant, as it is right now; whether it is revoked or expired is for the
-/// caller to look at ([`PresentedKey::works_at`]), after it compared the secret.
+/// caller to look at ([`PresentedKey::works`]), after it compared the secret.
 pub async fn find(db: &Database, key: Uuid) -> Result<Option<PresentedKey>, TenancyError> {
     let tx = db.read_as_service("find_key", &[]).await?;
     let found = rows::find(&tx, key).await?;

@@ -1,6 +1,7 @@
 //! Who belongs to a tenant, and as what. Every change locks the tenant first, so that two changes at once see
 //! each other: without that lock two owners who demote each other leave none.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_domain::permission::{Overrides, Permission, Role, may_assign};
 use uuid::Uuid;
@@ -10,10 +11,14 @@ use super::authority::{self, Authority};
 use super::idempotency::{self, Answer, Claim, Idempotent};
 use super::{Actor, TenancyError};
 use crate::env::Env;
+use crate::storage::jobs::{self, NewJob};
 use crate::storage::members::{self as rows, MemberRow};
 use crate::storage::tenants::{self, LockedTenant};
-use crate::storage::{Database, StoreError, Tx, users};
+use crate::storage::{Database, StoreError, Tx, subscriptions, users};
 use crate::write_tx;
+
+/// Kind of the jobs that bring the seats that are paid for to the number of members.
+pub const SEATS_JOB: &str = "sync_seats";
 
 /// A member to be added.
 #[derive(Debug, Clone)]
@@ -51,7 +56,7 @@ pub async fn add(
             Claim::Go(ticket) => ticket,
         };
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         refuse_personal(&held)?;
         let permissions = assignable(&authority, new.role, &new.permissions)?;
@@ -64,6 +69,7 @@ pub async fn add(
         let payload = json!({ "role": new.role.as_str(), "permissions": permissions });
         let deed = Deed { kind: "member.added", actor, subject_id: Some(new.user_id), payload };
         audit::append(tx, &held, env, now, deed).await?;
+        follow_with_seats(tx, &held, env, now).await?;
         let row = member(tx, &held, new.user_id).await?;
         ticket.done(tx, row).await
     })
@@ -81,7 +87,7 @@ pub async fn change(
     let now = env.clock.now();
     write_tx!(db, "change_member", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         let before = member(tx, &held, user).await?;
         let old_role = authority::role(&before.role)?;
@@ -116,7 +122,7 @@ pub async fn remove(db: &Database, env: &Env, actor: Actor, tenant: Uuid, user: 
     let now = env.clock.now();
     write_tx!(db, "remove_member", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        let authority = Authority::of(tx, &held, actor, now).await?;
+        let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageMembers)?;
         refuse_personal(&held)?;
         let before = member(tx, &held, user).await?;
@@ -126,7 +132,8 @@ pub async fn remove(db: &Database, env: &Env, actor: Actor, tenant: Uuid, user: 
         rows::remove(tx, &held, user).await?;
         let payload = json!({ "role": before.role });
         let deed = Deed { kind: "member.removed", actor, subject_id: Some(user), payload };
-        Ok(audit::append(tx, &held, env, now, deed).await?)
+        audit::append(tx, &held, env, now, deed).await?;
+        Ok(follow_with_seats(tx, &held, env, now).await?)
     })
 }
 
@@ -141,8 +148,19 @@ pub async fn leave(db: &Database, env: &Env, user: Uuid, tenant: Uuid) -> Result
         rows::remove(tx, &held, user).await?;
         let payload = json!({ "role": before.role });
         let deed = Deed { kind: "member.left", actor: Actor::User(user), subject_id: Some(user), payload };
-        Ok(audit::append(tx, &held, env, now, deed).await?)
+        audit::append(tx, &held, env, now, deed).await?;
+        Ok(follow_with_seats(tx, &held, env, now).await?)
     })
+}
+
+/// Leaves the job that brings the seats that are paid for to the number of members; nothing where nobody pays.
+async fn follow_with_seats(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), StoreError> {
+    if !subscriptions::is_paid(tx, tenant).await? {
+        return Ok(());
+    }
+    let id = env.ids.uuid_v7(now);
+    let job = NewJob { id, dedupe_key: id.to_string(), payload: &json!({}) };
+    jobs::insert(tx, tenant.id(), SEATS_JOB, &[job], now).await
 }
 
 async fn member(tx: &Tx, tenant: &LockedTenant, user: Uuid) -> Result<MemberRow, TenancyError> {

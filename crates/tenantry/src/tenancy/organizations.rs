@@ -50,7 +50,7 @@ pub async fn create(
             Claim::Go(ticket) => ticket,
         };
         if let Actor::ServiceKey(key) = actor {
-            key_scopes(tx, key, None, now).await?;
+            key_scopes(tx, key, None).await?;
         }
         if users::existing(tx, &[owner_id]).await?.is_empty() {
             return Err(TenancyError::invalid("ownerId", "names no user: a user is made by its first request"));
@@ -106,7 +106,7 @@ pub async fn patch(
     let now = env.clock.now();
     write_tx!(db, "patch_tenant", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        Authority::of(tx, &held, actor, now).await?.require(Permission::ManageMembers)?;
+        Authority::of(tx, &held, actor).await?.require(Permission::ManageMembers)?;
         let row = held.row();
         let mut changed = Map::new();
         let name = pick(&mut changed, "name", name.as_deref(), &row.name);
@@ -162,7 +162,7 @@ pub async fn delete(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Res
     let now = env.clock.now();
     write_tx!(db, "delete_tenant", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
-        Authority::of(tx, &held, actor, now).await?.require_owner(Action::DeleteTenant)?;
+        Authority::of(tx, &held, actor).await?.require_owner(Action::DeleteTenant)?;
         if held.row().is_personal() {
             return Err(TenancyError::PersonalTenant("cannot be deleted: it stands for its user"));
         }

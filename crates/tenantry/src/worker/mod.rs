@@ -3,9 +3,11 @@
 //! A job is a row that was committed with its cause. A worker leases it, opens its tenant, does it, and marks it
 //! done; a worker that dies loses its lease, and the job is done by another. Every job is safe to do twice.
 //!
-//! There are two lanes: what only needs the database is done one after the other; what waits for machines elsewhere
-//! (`outbound`) is done many at a time, so that a slow receiver holds up nobody's books.
+//! There are three lanes: what only needs the database is done one after the other; what waits for machines elsewhere
+//! (`outbound`) is done many at a time, so that a slow receiver holds up nobody's books; what needs Stripe (`billing`)
+//! has a pace of its own, and is left alone where there is no Stripe.
 
+mod billing;
 mod housekeeping;
 mod outbound;
 
@@ -20,9 +22,12 @@ use crate::env::Env;
 use crate::notices::{self, FAN_OUT_NOTICE, Outbound};
 use crate::storage::jobs::{self, ClaimedJob, Kinds};
 use crate::storage::{Database, StoreError};
+use crate::stripe_sync::Stripe;
+use crate::stripe_sync::error::SyncError;
 use crate::usage::closing::{self, Closed};
 use crate::write_tx;
 
+pub use billing::work_due;
 pub use outbound::deliver_due;
 
 /// How long a worker waits before it looks again, when nothing was due.
@@ -52,6 +57,8 @@ enum JobError {
     UnknownKind,
     #[error("the payload has no {0}")]
     Payload(&'static str),
+    #[error(transparent)]
+    Stripe(#[from] SyncError),
 }
 
 impl From<notices::Then> for Done {
@@ -67,15 +74,16 @@ impl From<notices::Then> for Done {
 #[derive(Debug)]
 pub struct Worker {
     stopping: CancellationToken,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Worker {
     /// Starts working.
-    pub fn start(db: Database, env: Env, outbound: Outbound) -> Self {
+    pub fn start(db: Database, env: Env, outbound: Outbound, stripe: Option<Stripe>) -> Self {
         let stopping = CancellationToken::new();
         let sending = outbound::work(db.clone(), env.clone(), outbound, stopping.clone());
-        let tasks = [tokio::spawn(work(db, env, stopping.clone())), tokio::spawn(sending)];
+        let mut tasks = vec![tokio::spawn(work(db, env, stopping.clone())), tokio::spawn(sending)];
+        tasks.extend(stripe.map(|stripe| tokio::spawn(billing::work(stripe, stopping.clone()))));
         Self { stopping, tasks }
     }
 
@@ -122,7 +130,8 @@ async fn claim(db: &Database, env: &Env, kinds: Kinds<'_>, limit: i64) -> Result
 /// Does the jobs that are due, one after the other, but for those that send something; how many were claimed. Also
 /// for commands and tests that do not wait for a server.
 pub async fn run_due(db: &Database, env: &Env, stopping: &CancellationToken) -> Result<usize, StoreError> {
-    let (lease, claimed) = claim(db, env, Kinds::AllBut(outbound::KINDS), AT_ONCE).await?;
+    let others: Vec<&str> = outbound::KINDS.iter().chain(billing::KINDS).copied().collect();
+    let (lease, claimed) = claim(db, env, Kinds::AllBut(&others), AT_ONCE).await?;
     for job in &claimed {
         if stopping.is_cancelled() {
             settle(db, job, lease, Ok(Done::Later(env.clock.now())), env).await?;

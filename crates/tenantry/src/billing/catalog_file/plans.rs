@@ -73,6 +73,8 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
     let default = table.take("default").filter(|field| field.boolean(problems) == Some(true));
     let trial = table.take("trial_days");
     let trial_days = trial.as_ref().map_or(Some(0), |field| field.whole(0, MAX_TRIAL_DAYS, problems));
+    let seats = table.take("per_seat");
+    let per_seat = seats.as_ref().map_or(Some(false), |field| field.boolean(problems));
     let prices_field = table.take("prices");
     let prices = prices_field.as_ref().map(|field| {
         let table = field.table(problems)?;
@@ -84,6 +86,9 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
 
     if let (Some(field), Some(1..), None) = (&trial, trial_days, &prices) {
         field.wrong("a free plan has no trial; give it prices or take trial_days out", problems);
+    }
+    if let (Some(field), Some(true), None) = (&seats, per_seat, &prices) {
+        field.wrong("a free plan has no price for a seat; give it prices or take per_seat out", problems);
     }
     if let (Some(default), Some(_)) = (&default, &prices) {
         default.wrong("the default plan is what new tenants get without paying; take its prices out", problems);
@@ -100,6 +105,7 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
             rank: rank.as_ref()?.0,
             default: default.is_some(),
             trial_days: u32::try_from(trial_days?).ok()?,
+            per_seat: per_seat?,
             currency: None,
             prices: prices?,
             metrics,

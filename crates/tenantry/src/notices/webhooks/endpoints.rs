@@ -95,7 +95,7 @@ pub async fn create(
             Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
             Claim::Go(ticket) => ticket,
         };
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         if rows::count(tx, &held).await? >= MAX_ENDPOINTS {
             return Err(TenancyError::Conflict(format!(
                 "a tenant has at most {MAX_ENDPOINTS} webhook endpoints: delete one first"
@@ -125,7 +125,7 @@ pub async fn patch(
     check_description(patch.description.as_deref().unwrap_or_default())?;
     let now = env.clock.now();
     write_tx!(db, "change_webhook_endpoint", &[on.tenant_id], |tx| {
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         let row = rows::get(tx, on.tenant_id, id).await?.ok_or(TenancyError::NotFound)?;
         let (mut after, changed) = changed(&row, patch);
         if changed.is_empty() {
@@ -176,7 +176,7 @@ fn changed(row: &EndpointRow, patch: &EndpointPatch) -> (EndpointRow, Map<String
 /// Takes an endpoint away, with its secrets and its deliveries.
 pub async fn delete(db: &Database, env: &Env, on: On, id: Uuid) -> Result<(), TenancyError> {
     write_tx!(db, "delete_webhook_endpoint", &[on.tenant_id], |tx| {
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         let row = rows::get(tx, on.tenant_id, id).await?.ok_or(TenancyError::NotFound)?;
         rows::delete(tx, &held, id).await?;
         let payload = json!({ "url": row.url });
@@ -200,7 +200,7 @@ pub async fn rotate_secret(
             Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
             Claim::Go(ticket) => ticket,
         };
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         let rotated = rows::rotate(tx, &held, (id, secret.expose_secret()), (overlap_end, now)).await?;
         let row = rotated.ok_or(TenancyError::NotFound)?;
         let payload = json!({ "previousExpiresAt": overlap_end.to_string() });
@@ -223,7 +223,7 @@ pub async fn test(
             Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
             Claim::Go(ticket) => ticket,
         };
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         enabled(tx, on, id).await?;
         let notice_id = env.ids.uuid_v7(now);
         let notice = Notice::new(notice_id.to_string(), Data::Test(Test { endpoint_id: id }));
@@ -258,7 +258,7 @@ pub async fn replay(
             Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
             Claim::Go(ticket) => ticket,
         };
-        let held = hold(tx, env, on).await?;
+        let held = hold(tx, on).await?;
         enabled(tx, on, id).await?;
         deliveries::get(tx, on.tenant_id, id, delivery).await?.ok_or(TenancyError::NotFound)?;
         if !deliveries::replay(tx, on.tenant_id, (id, delivery), now).await? {
@@ -273,9 +273,9 @@ pub async fn replay(
 }
 
 /// Locks the tenant for somebody who manages its billing.
-async fn hold(tx: &Tx, env: &Env, on: On) -> Result<LockedTenant, TenancyError> {
+async fn hold(tx: &Tx, on: On) -> Result<LockedTenant, TenancyError> {
     let held = tenants::lock(tx, on.tenant_id).await?.ok_or(TenancyError::NotFound)?;
-    Authority::of(tx, &held, on.actor, env.clock.now()).await?.require(Permission::ManageBilling)?;
+    Authority::of(tx, &held, on.actor).await?.require(Permission::ManageBilling)?;
     Ok(held)
 }
 

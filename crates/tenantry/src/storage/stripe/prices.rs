@@ -44,6 +44,7 @@ query! {
             (price_id, product_id, plan_id, billing_interval, currency, unit_amount, current, created_at)
         values ($1, $2, $3, $4, $5, $6, true, $7)
         on conflict (price_id) do update set current = true";
+    service WITHDRAW = "update tenantry.stripe_prices set current = false where price_id = $1 and current";
 }
 
 /// The price that who buys this plan now pays.
@@ -82,6 +83,12 @@ pub async fn put(tx: &Tx, price: &PriceRow, now: Timestamp) -> Result<(), StoreE
         ],
     )
     .await
+}
+
+/// Offers a price no more; who pays it goes on.
+pub async fn withdraw(tx: &Tx, price: &str) -> Result<(), StoreError> {
+    tx.execute(&WITHDRAW, &[&price]).await?;
+    Ok(())
 }
 
 fn from_row(row: &Row) -> Result<PriceRow, StoreError> {

@@ -139,7 +139,7 @@ query! {
         join tenantry.tenant_members m on m.tenant_id = wanted.tenant_id and m.user_id = wanted.user_id";
     service KEYS = "
         select id, tenant_id, scopes from tenantry.api_keys
-        where id = any ($1) and revoked_at is null and (expires_at is null or expires_at > $2)";
+        where id = any ($1) and revoked_at is null and (expires_at is null or expires_at > now())";
     service TENANTS = "
         select id, type from tenantry.tenants where id = any ($1) and deleted_at is null";
     service PERIODS = "
@@ -179,8 +179,8 @@ pub async fn members(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<Me
 }
 
 /// The keys among these ids that work at `now`.
-pub async fn keys(tx: &Tx, ids: &[Uuid], now: Timestamp) -> Result<Vec<KeyRow>, StoreError> {
-    tx.rows(&KEYS, &[&ids, &now])
+pub async fn keys(tx: &Tx, ids: &[Uuid]) -> Result<Vec<KeyRow>, StoreError> {
+    tx.rows(&KEYS, &[&ids])
         .await?
         .iter()
         .map(|row| {

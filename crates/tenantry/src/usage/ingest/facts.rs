@@ -122,7 +122,7 @@ impl Facts {
 type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 
 /// Reads what these events need, all statements in one round trip.
-pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<Facts, StoreError> {
+pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreError> {
     let mut pairs = BTreeSet::new();
     let mut key_ids = BTreeSet::new();
     let mut reversed = BTreeSet::new();
@@ -155,7 +155,7 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
     let (members, keys, tenants, counters) = tokio::try_join!(
         facts::members(tx, &pair_tenants, &pair_users),
-        read_keys(tx, &key_ids, now),
+        read_keys(tx, &key_ids),
         facts::tenants(tx, &tenants),
         read_counters(tx, &spans),
     )?;
@@ -178,8 +178,8 @@ fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
         .or_insert((at, at));
 }
 
-async fn read_keys(tx: &Tx, ids: &[Uuid], now: Timestamp) -> Result<Vec<KeyRow>, StoreError> {
-    if ids.is_empty() { Ok(Vec::new()) } else { facts::keys(tx, ids, now).await }
+async fn read_keys(tx: &Tx, ids: &[Uuid]) -> Result<Vec<KeyRow>, StoreError> {
+    if ids.is_empty() { Ok(Vec::new()) } else { facts::keys(tx, ids).await }
 }
 
 async fn read_counters(tx: &Tx, spans: &Spans) -> Result<Vec<CounterRow>, StoreError> {

@@ -157,7 +157,7 @@ impl Recorder {
     ) -> Result<(Tried, Vec<Wanted>), StoreError> {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
-        let mut facts = facts::read(tx, &needs, now).await?;
+        let mut facts = facts::read(tx, &needs).await?;
         let (mut outcomes, ready, missing) = self.prepare_all(group, &facts);
         if !missing.is_empty() {
             return Ok((Tried::Again, missing));

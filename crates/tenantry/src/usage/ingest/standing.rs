@@ -28,7 +28,7 @@ impl Recorder {
         let mut opened = false;
         loop {
             let tx = self.db.read_as_service("check_usage", &tenants).await?;
-            let facts = facts::read(&tx, &needs, self.env.clock.now()).await?;
+            let facts = facts::read(&tx, &needs).await?;
             tx.rollback().await?;
             let mut missing = BTreeSet::new();
             let mut verdicts = Vec::with_capacity(questions.len());

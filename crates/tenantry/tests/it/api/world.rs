@@ -91,6 +91,7 @@ impl App {
             known: Arc::default(),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
+            stripe: None,
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

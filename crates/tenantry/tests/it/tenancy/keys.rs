@@ -64,7 +64,7 @@ async fn a_revoked_key_is_refused_at_once_and_only_by_its_own_tenant() {
     let revoke = async |user, tenant| keys::revoke(&world.db, &world.env, Actor::User(user), tenant, key).await;
     assert!(matches!(revoke(stranger, tenant).await, Err(TenancyError::NotFound)));
     assert!(matches!(revoke(stranger, stranger).await, Err(TenancyError::NotFound)));
-    let find = async || keys::find(&world.db, key).await.unwrap().unwrap().works_at(world.env.clock.now());
+    let find = async || keys::find(&world.db, key).await.unwrap().unwrap().works;
     assert!(find().await);
     let scope = ReadScope { key_id: Some(key), ..ReadScope::default() };
     let visible = async || {

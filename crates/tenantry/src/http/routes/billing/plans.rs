@@ -36,6 +36,8 @@ pub struct PlanView {
     pub default: bool,
     /// Days of trial when it is first bought.
     pub trial_days: u32,
+    /// Whether its price is for each member.
+    pub per_seat: bool,
     /// What it costs; null for a free plan.
     pub prices: Option<PricesView>,
     /// What it says of each metric.
@@ -137,6 +139,7 @@ impl From<&Plan> for PlanView {
             rank: plan.rank,
             default: plan.default,
             trial_days: plan.trial_days,
+            per_seat: plan.per_seat,
             prices: plan.prices.map(|prices| PricesView {
                 currency: prices.currency.to_string(),
                 month: prices.month,
