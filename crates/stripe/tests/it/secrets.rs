@@ -73,7 +73,7 @@ fn settings_that_would_tell_the_key_or_make_no_sense_are_refused() {
         let mut settings = settings("https://api.stripe.com");
         settings.secret_key = bad.to_owned().into();
         let error = Client::new(settings).unwrap_err();
-        assert!(matches!(error, ClientError::SecretKey) && !error.to_string().contains("1"), "{error}");
+        assert!(matches!(error, ClientError::SecretKey) && !error.to_string().contains('1'), "{error}");
     }
     let mut live = settings("https://api.stripe.com");
     live.secret_key = "rk_live_1".to_owned().into();

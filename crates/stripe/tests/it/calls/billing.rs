@@ -38,7 +38,7 @@ fn update() -> subscriptions::Update<'static> {
         trial_settings: Some(TrialSettings {
             end_behavior: TrialEndBehavior { missing_payment_method: MissingPaymentMethod::Pause },
         }),
-        automatic_tax: tax(),
+        automatic_tax: Some(tax()),
         off_session: Some(true),
         metadata: metadata(),
         expand: vec!["latest_invoice.payments"],
@@ -93,7 +93,7 @@ async fn reads(judge: &mut Judge) {
             customer: Some("cus_1"),
             status: Some(status),
             price: Some("price_1"),
-            created: range(),
+            created: Some(range()),
             limit: Some(100),
             starting_after: Some("sub_1"),
             ending_before: Some("sub_2"),
@@ -127,7 +127,7 @@ async fn plans(judge: &mut Judge) {
         collection_method: Some(CollectionMethod::ChargeAutomatically),
         default_payment_method: Some("pm_1"),
         description: Some("words"),
-        automatic_tax: tax(),
+        automatic_tax: Some(tax()),
         metadata: metadata(),
     };
     for end_behavior in [EndBehavior::Release, EndBehavior::Cancel].map(Some) {

@@ -152,7 +152,7 @@ async fn event(judge: &mut Judge) {
     let list = events::List {
         delivery_success: Some(false),
         types: vec!["invoice.paid", "customer.subscription.updated"],
-        created: range(),
+        created: Some(range()),
         limit: Some(100),
         starting_after: Some("evt_1"),
         ending_before: Some("evt_2"),

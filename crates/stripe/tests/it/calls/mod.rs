@@ -123,31 +123,31 @@ fn metadata() -> Metadata {
     BTreeMap::from([("tenant_id".to_owned(), "t_1".to_owned()), ("removed".to_owned(), String::new())])
 }
 
-fn range() -> Option<TimeRange> {
-    Some(TimeRange { gt: Some(at(1)), gte: Some(at(2)), lt: Some(at(9)), lte: Some(at(8)) })
+fn range() -> TimeRange {
+    TimeRange { gt: Some(at(1)), gte: Some(at(2)), lt: Some(at(9)), lte: Some(at(8)) }
 }
 
-fn period() -> Option<PeriodParameters> {
-    Some(PeriodParameters { start: at(1), end: at(2) })
+fn period() -> PeriodParameters {
+    PeriodParameters { start: at(1), end: at(2) }
 }
 
-fn tax() -> Option<AutomaticTaxParameters> {
-    Some(AutomaticTaxParameters { enabled: true })
+fn tax() -> AutomaticTaxParameters {
+    AutomaticTaxParameters { enabled: true }
 }
 
-fn flexible() -> Option<BillingModeParameters> {
-    Some(BillingModeParameters { kind: BillingModeKind::Flexible })
+fn flexible() -> BillingModeParameters {
+    BillingModeParameters { kind: BillingModeKind::Flexible }
 }
 
-fn address() -> Option<AddressParameters<'static>> {
-    Some(AddressParameters {
+fn address() -> AddressParameters<'static> {
+    AddressParameters {
         city: Some("Berlin"),
         country: Some("DE"),
         line1: Some("Street 1"),
         line2: Some(""),
         postal_code: Some("10115"),
         state: Some("BE"),
-    })
+    }
 }
 
 fn discounts() -> Vec<DiscountParameters<'static>> {
