@@ -30,7 +30,7 @@ impl Folder {
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
         for (name, _) in std::env::vars() {
-            if name.starts_with("TENANTRY_") || name.starts_with("DATABASE_") || name.starts_with("JW") {
+            if ["TENANTRY_", "DATABASE_", "JW", "SMTP_"].iter().any(|start| name.starts_with(start)) {
                 command.env_remove(name);
             }
         }
