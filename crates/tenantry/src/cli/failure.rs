@@ -60,6 +60,7 @@ impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Config(error) => error.into(),
+            ServeError::Outbound(error) => Self::usage(error.to_string()),
             other => Self::wrong(other.to_string()),
         }
     }

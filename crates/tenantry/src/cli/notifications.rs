@@ -14,6 +14,7 @@ use crate::storage::notices::mails::{self, MailRow};
 use crate::storage::notices::{self, NoticeRow};
 use crate::storage::tenants;
 use crate::storage::usage::books;
+use crate::tenancy::security::clean;
 
 /// Tenants that are read at once.
 const PAGE: i64 = 500;
@@ -89,7 +90,7 @@ fn print(session: &Session, told: &[Told]) -> Result<(), Failure> {
 
 fn line(told: &Told) -> [String; 4] {
     let subject = told.letter.as_ref().map_or_else(|| told.notice.kind.clone(), |letter| letter.subject.clone());
-    let mails: Vec<String> = told.mails.iter().map(|mail| format!("{} {}", mail.address, mail.state)).collect();
+    let mails: Vec<String> = told.mails.iter().map(|mail| format!("{} {}", clean(&mail.address), mail.state)).collect();
     [format!("{:.0}", told.notice.created_at), told.notice.tenant_id.to_string(), subject, mails.join(", ")]
 }
 

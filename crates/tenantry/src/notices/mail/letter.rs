@@ -4,7 +4,10 @@ use askama::Template;
 use jiff::Timestamp;
 use tenantry_domain::money::Money;
 
-use super::super::data::{Data, LimitRefused, LimitThreshold, PaymentFailed, Span};
+use super::super::data::{
+    AccessChanged, Data, LimitRefused, LimitThreshold, PaymentFailed, PlanChanged, Span, TrialEnding,
+    WebhookEndpointDisabled,
+};
 use crate::tenancy::security::clean;
 
 /// A mail ready to be sent, but for its addresses.
@@ -70,24 +73,8 @@ fn content(data: &Data) -> Content {
             action: link("See the invoice", paid.invoice_url.as_deref()),
         },
         Data::PaymentFailed(failed) => payment_failed(failed),
-        Data::TrialEnding(trial) => {
-            let (plan, end) = (clean(&trial.plan.name), date(trial.trial_end));
-            let then = match trial.amount {
-                Some(amount) => format!("Then {amount} is charged, and the plan goes on."),
-                None => "No payment method is known, so the plan ends with the trial. Add one to keep it.".to_owned(),
-            };
-            let mut facts = vec![("Plan", plan.clone()), ("Trial ends", end)];
-            facts.extend(trial.amount.map(|amount| ("Amount", amount.to_string())));
-            Content { headline: format!("The trial of {plan} ends soon"), paragraphs: vec![then], facts, action: None }
-        }
-        Data::PlanChanged(changed) => {
-            let (from, to) = (clean(&changed.from.name), clean(&changed.to.name));
-            let mut facts = vec![("Before", from), ("Now", to.clone()), ("Since", date(changed.effective_at))];
-            facts.extend(changed.charged.map(|amount| ("Charged", amount.to_string())));
-            facts.extend(changed.period.map(|period| ("Period", span(period))));
-            let paragraphs = vec![format!("The plan is {to} from now on.")];
-            Content { headline: format!("The plan is now {to}"), paragraphs, facts, action: None }
-        }
+        Data::TrialEnding(trial) => trial_ending(trial),
+        Data::PlanChanged(changed) => plan_changed(changed),
         Data::SubscriptionCanceled(ended) => {
             let (plan, now_on) = (clean(&ended.plan.name), clean(&ended.now_on.name));
             let paragraphs = vec![format!("The subscription has ended. The plan is {now_on} from now on.")];
@@ -100,17 +87,7 @@ fn content(data: &Data) -> Content {
             let facts = vec![("Plan", plan.clone()), ("Ends", date(scheduled.ends_at))];
             Content { headline: format!("The subscription to {plan} will end"), paragraphs, facts, action: None }
         }
-        Data::AccessChanged(changed) => {
-            let (plan, limits) = (clean(&changed.plan.name), clean(&changed.limits.name));
-            let (headline, why) = if changed.is_narrowed() {
-                let why = format!("A payment is overdue. Until it is made, the limits are those of {limits}.");
-                (format!("The limits are reduced to those of {limits}"), why)
-            } else {
-                (format!("{plan} can be used in full again"), "Nothing is overdue any more.".to_owned())
-            };
-            let facts = vec![("Plan", plan), ("Limits of", limits), ("Since", date(changed.since))];
-            Content { headline, paragraphs: vec![why], facts, action: None }
-        }
+        Data::AccessChanged(changed) => access_changed(changed),
         Data::LimitThreshold(threshold) => limit_threshold(threshold),
         Data::LimitRefused(refused) => limit_refused(refused),
         Data::OverageCarried(carried) => Content {
@@ -129,20 +106,7 @@ fn content(data: &Data) -> Content {
             facts: invoice(missing.amount, missing.period, missing.invoice_number.as_deref()),
             action: None,
         },
-        Data::WebhookEndpointDisabled(disabled) => {
-            let why = if disabled.is_gone {
-                "The endpoint below answered that it is gone (410), so it gets no more webhooks."
-            } else {
-                "Nothing could be delivered to the endpoint below for days, so it gets no more webhooks."
-            };
-            let next = "Once it works, enable it again and replay what it missed.";
-            Content {
-                headline: "A webhook endpoint was disabled".to_owned(),
-                paragraphs: vec![why.to_owned(), next.to_owned()],
-                facts: vec![("Endpoint", clean(&disabled.url)), ("Failing since", date(disabled.failing_since))],
-                action: None,
-            }
-        }
+        Data::WebhookEndpointDisabled(disabled) => endpoint_disabled(disabled),
         Data::Test(_) => Content { headline: "A test".to_owned(), ..Content::default() },
     }
 }
@@ -161,6 +125,53 @@ fn payment_failed(failed: &PaymentFailed) -> Content {
         paragraphs,
         facts: invoice(failed.amount, failed.period, failed.invoice_number.as_deref()),
         action: link("Pay the invoice", failed.invoice_url.as_deref()),
+    }
+}
+
+fn trial_ending(trial: &TrialEnding) -> Content {
+    let (plan, end) = (clean(&trial.plan.name), date(trial.trial_end));
+    let then = match trial.amount {
+        Some(amount) => format!("Then {amount} is charged, and the plan goes on."),
+        None => "No payment method is known, so the plan ends with the trial. Add one to keep it.".to_owned(),
+    };
+    let mut facts = vec![("Plan", plan.clone()), ("Trial ends", end)];
+    facts.extend(trial.amount.map(|amount| ("Amount", amount.to_string())));
+    Content { headline: format!("The trial of {plan} ends soon"), paragraphs: vec![then], facts, action: None }
+}
+
+fn plan_changed(changed: &PlanChanged) -> Content {
+    let (from, to) = (clean(&changed.from.name), clean(&changed.to.name));
+    let mut facts = vec![("Before", from), ("Now", to.clone()), ("Since", date(changed.effective_at))];
+    facts.extend(changed.charged.map(|amount| ("Charged", amount.to_string())));
+    facts.extend(changed.period.map(|period| ("Period", span(period))));
+    let paragraphs = vec![format!("The plan is {to} from now on.")];
+    Content { headline: format!("The plan is now {to}"), paragraphs, facts, action: None }
+}
+
+fn access_changed(changed: &AccessChanged) -> Content {
+    let (plan, limits) = (clean(&changed.plan.name), clean(&changed.limits.name));
+    let (headline, why) = if changed.is_narrowed() {
+        let why = format!("A payment is overdue. Until it is made, the limits are those of {limits}.");
+        (format!("The limits are reduced to those of {limits}"), why)
+    } else {
+        (format!("{plan} can be used in full again"), "Nothing is overdue any more.".to_owned())
+    };
+    let facts = vec![("Plan", plan), ("Limits of", limits), ("Since", date(changed.since))];
+    Content { headline, paragraphs: vec![why], facts, action: None }
+}
+
+fn endpoint_disabled(disabled: &WebhookEndpointDisabled) -> Content {
+    let why = if disabled.is_gone {
+        "The endpoint below answered that it is gone (410), so it gets no more webhooks."
+    } else {
+        "Nothing could be delivered to the endpoint below for days, so it gets no more webhooks."
+    };
+    let next = "Once it works, enable it again and replay what it missed.";
+    Content {
+        headline: "A webhook endpoint was disabled".to_owned(),
+        paragraphs: vec![why.to_owned(), next.to_owned()],
+        facts: vec![("Endpoint", clean(&disabled.url)), ("Failing since", date(disabled.failing_since))],
+        action: None,
     }
 }
 

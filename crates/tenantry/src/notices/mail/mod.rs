@@ -27,7 +27,7 @@ use crate::write_tx;
 pub use letter::Letter;
 
 /// How long the mail server may take for one mail.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a mail is held; longer than sending it can take.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// From one attempt to the next; after the last one it is given up.

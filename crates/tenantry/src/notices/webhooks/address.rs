@@ -29,10 +29,11 @@ pub struct PrivateAddress;
 impl UrlPolicy {
     /// Reads the URL of an endpoint: what is wrong with it, for the one who gave it. Names are not resolved here.
     pub fn check(self, text: &str) -> Result<Url, String> {
-        if text.chars().count() > MAX_URL {
+        let url = Url::parse(text).map_err(|_| "must be a URL such as https://acme.example/hooks".to_owned())?;
+        // What is not ASCII is longer once it is encoded.
+        if url.as_str().len() > MAX_URL {
             return Err(format!("must be at most {MAX_URL} characters"));
         }
-        let url = Url::parse(text).map_err(|_| "must be a URL such as https://example.com/hooks".to_owned())?;
         match url.scheme() {
             "https" => {}
             "http" if !self.https_only => {}

@@ -85,7 +85,7 @@ pub async fn create(
     policy: UrlPolicy,
     idempotent: Option<&Idempotent<'_, WithSecret>>,
 ) -> Result<Answer<WithSecret>, TenancyError> {
-    check_url(policy, &new.url)?;
+    let url = checked_url(policy, &new.url)?;
     check_description(&new.description)?;
     let kinds = names(&new.kinds);
     let now = env.clock.now();
@@ -102,8 +102,7 @@ pub async fn create(
             )));
         }
         let id = env.ids.uuid_v7(now);
-        let row =
-            rows::insert(tx, &held, (id, &new.url, &new.description), (&kinds, secret.expose_secret()), now).await?;
+        let row = rows::insert(tx, &held, (id, &url, &new.description), (&kinds, secret.expose_secret()), now).await?;
         let payload = json!({ "url": row.url, "kinds": row.kinds });
         note(tx, env, &held, on, ("webhook_endpoint.created", id), payload).await?;
         ticket.done(tx, WithSecret { row, secret: secret.clone() }).await
@@ -119,15 +118,13 @@ pub async fn patch(
     patch: &EndpointPatch,
     policy: UrlPolicy,
 ) -> Result<EndpointRow, TenancyError> {
-    if let Some(url) = &patch.url {
-        check_url(policy, url)?;
-    }
+    let url = patch.url.as_deref().map(|url| checked_url(policy, url)).transpose()?;
     check_description(patch.description.as_deref().unwrap_or_default())?;
     let now = env.clock.now();
     write_tx!(db, "change_webhook_endpoint", &[on.tenant_id], |tx| {
         let held = hold(tx, on).await?;
         let row = rows::get(tx, on.tenant_id, id).await?.ok_or(TenancyError::NotFound)?;
-        let (mut after, changed) = changed(&row, patch);
+        let (mut after, changed) = changed(&row, url.as_deref(), patch);
         if changed.is_empty() {
             return Ok(row);
         }
@@ -138,8 +135,8 @@ pub async fn patch(
     })
 }
 
-/// The row after a patch, and what differs.
-fn changed(row: &EndpointRow, patch: &EndpointPatch) -> (EndpointRow, Map<String, Value>) {
+/// The row after a patch with this checked URL, and what differs.
+fn changed(row: &EndpointRow, url: Option<&str>, patch: &EndpointPatch) -> (EndpointRow, Map<String, Value>) {
     let mut after = row.clone();
     let mut changed = Map::new();
     let mut differs = |field: &str, from: Value, to: Value| {
@@ -147,9 +144,9 @@ fn changed(row: &EndpointRow, patch: &EndpointPatch) -> (EndpointRow, Map<String
             changed.insert(field.to_owned(), json!({ "from": from, "to": to }));
         }
     };
-    if let Some(url) = &patch.url {
+    if let Some(url) = url {
         differs("url", json!(row.url), json!(url));
-        after.url.clone_from(url);
+        url.clone_into(&mut after.url);
     }
     if let Some(description) = &patch.description {
         differs("description", json!(row.description), json!(description));
@@ -310,8 +307,9 @@ async fn note(
     Ok(audit::append(tx, held, env, env.clock.now(), deed).await?)
 }
 
-fn check_url(policy: UrlPolicy, url: &str) -> Result<(), TenancyError> {
-    policy.check(url).map(drop).map_err(|what| TenancyError::invalid("url", what))
+/// The URL as it will be used, rather than as it was written.
+fn checked_url(policy: UrlPolicy, url: &str) -> Result<String, TenancyError> {
+    policy.check(url).map(String::from).map_err(|what| TenancyError::invalid("url", what))
 }
 
 fn check_description(text: &str) -> Result<(), TenancyError> {

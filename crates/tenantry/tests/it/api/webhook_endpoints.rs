@@ -40,8 +40,7 @@ async fn an_endpoint_from_its_making_to_its_end() {
     let call = async |method: &str, path: &str, body: Value| app.within(&owner, acme, method, path, &body).await;
     let shown = call("GET", &path, Value::Null).await;
     assert_eq!(shown.body["webhookEndpoint"]["eventTypes"], json!(["payment.failed"]));
-    let patch = json!({ "eventTypes": [], "description": "ledger", "enabled": false });
-    let changed = call("PATCH", &path, patch).await;
+    let changed = call("PATCH", &path, json!({ "eventTypes": [], "description": "ledger", "enabled": false })).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     let endpoint = &changed.body["webhookEndpoint"];
     assert_eq!((&endpoint["enabled"], &endpoint["disabledReason"]), (&json!(false), &json!("by_hand")));

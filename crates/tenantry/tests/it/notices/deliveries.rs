@@ -163,7 +163,7 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_its_tenant_told() 
     world.work(&outbound).await;
     assert_eq!(world.texts(state).await, ["disabled failing"]);
     let told = "select data ->> 'url' from tenantry.notifications where kind = 'webhook_endpoint_disabled'";
-    assert_eq!(world.texts(told).await, [receiver.url.clone()]);
+    assert_eq!(world.texts(told).await, [receiver.url.as_str()]);
     let mailed = "select count(*) from tenantry.notification_mails m join tenantry.notifications n
                   on n.id = m.notification_id where n.kind = 'webhook_endpoint_disabled' and m.state = 'kept'";
     assert_eq!(world.count(mailed).await, 1);

@@ -98,6 +98,10 @@ async fn what_a_deployment_does_not_allow_is_refused_by_name() {
             assert_eq!(fields[0].field, "url");
         }
     }
+    // What browsers would repair is repaired before it is stored.
+    let new = NewEndpoint { url: " HTTPS://Hooks.Example.com/a\tb\u{0}c?\u{0} ".to_owned(), ..NewEndpoint::default() };
+    let made = endpoints::create(&world.db, &world.env, on, &new, strict, None).await.unwrap().done().unwrap();
+    assert_eq!(made.row.url, "https://hooks.example.com/ab%00c?");
     for description in ["x".repeat(501), "a\nb".to_owned()] {
         let patch = EndpointPatch { description: Some(description), ..EndpointPatch::default() };
         assert!(endpoints::patch(&world.db, &world.env, on, id, &patch, strict).await.is_err());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::server::{Folder, Server};
+use super::server::{Folder, Server, client};
 
 const USER: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -62,6 +62,31 @@ async fn commands_use_the_running_server_and_print_secrets_alone() {
     // Without a server a command starts the database for itself, and ends it.
     assert!(folder.says(&["tenant", "list"]).contains("acme"));
     assert_eq!(folder.postmaster(), None);
+}
+
+#[tokio::test]
+async fn notices_are_shown_with_the_mails_that_are_kept() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let token = folder.says(&["token", "--user", USER, "--email", "ada@example.com"]);
+    let event = serde_json::json!({ "metric": "calls", "amount": 160, "idempotencyKey": "1" });
+    let request = client().post(format!("{}/api/usage", server.url)).bearer_auth(&token).json(&event);
+    assert_eq!(request.send().await.unwrap().status(), 201);
+    let mut shown = String::new();
+    // The worker looks every second.
+    for _ in 0..200 {
+        shown = folder.says(&["notifications"]);
+        if shown.contains("kept") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(shown.contains("80 % of calls used") && shown.contains("ada@example.com kept"), "{shown}");
+    let list: Value = serde_json::from_str(&folder.says(&["--json", "notifications", "--tenant", USER])).unwrap();
+    let notice = &list["data"][0];
+    assert_eq!((&notice["kind"], &notice["tenantId"]), (&"limit_threshold".into(), &USER.into()), "{list}");
+    assert!(notice["text"].as_str().unwrap().contains("Used: 160"), "{notice}");
+    drop(server);
 }
 
 #[tokio::test]

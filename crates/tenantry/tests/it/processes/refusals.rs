@@ -103,6 +103,15 @@ async fn production_needs_strong_secrets() {
 }
 
 #[tokio::test]
+async fn a_mail_server_that_cannot_be_used_is_named_and_not_shown() {
+    let folder = Folder::new();
+    let no_sender = serve(&folder).env("SMTP_URL", "smtps://user:hunter2@mail.example").output().unwrap();
+    let no_sender = error_line(&no_sender, 2);
+    assert!(no_sender.contains("mail_from is missing") && !no_sender.contains("hunter2"), "{no_sender}");
+    assert!(!folder.data().join("postgres").exists(), "nothing is begun with mails that cannot be sent");
+}
+
+#[tokio::test]
 async fn wrong_use_is_exit_2() {
     let folder = Folder::new();
     for args in [

@@ -30,12 +30,7 @@ impl Folder {
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
         for (name, _) in std::env::vars() {
-            if name.starts_with("TENANTRY_")
-                || name.starts_with("DATABASE_")
-                || name.starts_with("JW")
-                || name.starts_with("STRIPE_")
-                || name == "APP_URL"
-            {
+            if ["TENANTRY_", "DATABASE_", "JW", "SMTP_", "STRIPE_", "APP_URL"].iter().any(|start| name.starts_with(start)) {
                 command.env_remove(name);
             }
         }

@@ -22,7 +22,7 @@ use crate::tenancy::idempotency::Idempotent;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct CreateWebhookEndpoint {
     /// Where webhooks are posted: `https`, on the public network.
-    #[schema(example = "https://example.com/hooks", max_length = 2048)]
+    #[schema(example = "https://acme.example/hooks", max_length = 2048)]
     pub url: String,
     /// For people.
     #[serde(default)]

@@ -30,7 +30,7 @@ pub struct WebhookEndpoint {
     /// Its id.
     pub id: Uuid,
     /// Where webhooks are posted.
-    #[schema(example = "https://example.com/hooks")]
+    #[schema(example = "https://acme.example/hooks")]
     pub url: String,
     /// For people.
     #[schema(example = "ledger")]

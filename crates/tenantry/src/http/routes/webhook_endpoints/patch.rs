@@ -20,7 +20,7 @@ use crate::notices::webhooks::endpoints::{self, EndpointPatch};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PatchWebhookEndpoint {
     /// Where webhooks are posted: `https`, on the public network.
-    #[schema(example = "https://example.com/hooks", max_length = 2048)]
+    #[schema(example = "https://acme.example/hooks", max_length = 2048)]
     pub url: Option<String>,
     /// For people.
     #[schema(example = "ledger", max_length = 500)]
