@@ -20,6 +20,7 @@ mod control;
 mod delivery;
 mod engine;
 mod fault;
+mod hex;
 mod http;
 mod model;
 mod pages;

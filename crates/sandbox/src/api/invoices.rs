@@ -133,7 +133,7 @@ fn create(work: &mut Work, call: &Call) -> Answer {
         period: (work.now, work.now),
         auto_advance,
         finalizes_at: auto_advance.then(|| args.integer("automatically_finalizes_at").unwrap_or(work.now + 3600)),
-        send_invoice: send,
+        sends_bill: send,
         due_date: args.integer("due_date").or(days),
         automatic_tax: args.object("automatic_tax").boolean("enabled") == Some(true),
         default_payment_method: method,
@@ -149,7 +149,7 @@ fn create(work: &mut Work, call: &Call) -> Answer {
 
 fn list(work: &mut Work, call: &Call) -> Answer {
     let rows = work.state.invoices.iter().rev().filter(|invoice| {
-        let collected = if invoice.send_invoice { "send_invoice" } else { "charge_automatically" };
+        let collected = if invoice.sends_bill { "send_invoice" } else { "charge_automatically" };
         same(call, "customer", Some(&invoice.customer))
             && same(call, "subscription", invoice.subscription.as_deref())
             && same(call, "status", Some(invoice.status.word()))
@@ -248,7 +248,7 @@ fn finalize(work: &mut Work, call: &Call) -> Answer {
     let now = work.now;
     work.state.invoices.edit(id, |invoice| {
         // Collection that goes on by itself begins an hour later.
-        let goes_on = invoice.auto_advance && invoice.status == InvoiceStatus::Open && !invoice.send_invoice;
+        let goes_on = invoice.auto_advance && invoice.status == InvoiceStatus::Open && !invoice.sends_bill;
         invoice.next_payment_attempt = goes_on.then_some(now + 3600);
     });
     shown(work, id)

@@ -15,12 +15,9 @@ pub(super) fn page<'a, T: Row + 'a>(
     render: impl Fn(&T) -> Value,
 ) -> Answer {
     let limit = call.args.integer("limit").unwrap_or(10);
-    let limit = match usize::try_from(limit) {
-        Ok(limit @ 1..=100) => limit,
-        _ => {
-            let message = "Invalid limit: must be between 1 and 100.";
-            return Err(Fault::invalid(message).code("parameter_invalid_integer").param("limit"));
-        }
+    let Some(limit) = usize::try_from(limit).ok().filter(|limit| (1..=100).contains(limit)) else {
+        let message = "Invalid limit: must be between 1 and 100.";
+        return Err(Fault::invalid(message).code("parameter_invalid_integer").param("limit"));
     };
     let rows: Vec<&T> = newest_first.collect();
     let place = |name: &str| match call.args.text(name) {

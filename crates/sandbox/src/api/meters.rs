@@ -135,7 +135,8 @@ fn event(work: &mut Work, call: &Call) -> Answer {
 
 fn check_payload(meter: &Meter, payload: &BTreeMap<String, String>) -> Result<(), Fault> {
     for key in [&meter.customer_key, &meter.value_key] {
-        if !payload.contains_key(key) && !(meter.formula == "count" && *key == meter.value_key) {
+        let optional = meter.formula == "count" && *key == meter.value_key;
+        if !optional && !payload.contains_key(key) {
             let message = format!("The payload must have the key {key} of the meter.");
             return Err(Fault::invalid(message).param(format!("payload[{key}]")));
         }

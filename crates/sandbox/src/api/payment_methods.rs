@@ -42,33 +42,31 @@ pub(super) const ROUTES: &[Route] = &[
 
 fn create(work: &mut Work, call: &Call) -> Answer {
     let card = call.args.object("card");
-    let method = match card.text("token") {
-        Some(token) => {
-            tokens::by_token(token).ok_or_else(|| Fault::missing_param("token", token, "card[token]"))?;
-            let id = adopt(work, token, "card[token]")?;
-            let mut method = Work::find(&work.state.payment_methods, &id)?.clone();
-            apply(&mut method, &call.args);
-            method
-        }
-        None => {
-            let missing = |name: &str| {
-                let full = format!("card[{name}]");
-                Fault::invalid(format!("Missing required param: {full}.")).code("parameter_missing").param(full)
-            };
-            let input = CardInput {
-                number: card.owned("number").ok_or_else(|| missing("number"))?,
-                exp_month: card.integer("exp_month").ok_or_else(|| missing("exp_month"))?,
-                exp_year: card.integer("exp_year").ok_or_else(|| missing("exp_year"))?,
-                ..CardInput::default()
-            };
-            let mut method = card_of(work, input)?;
-            apply(&mut method, &call.args);
-            method
-        }
+    let mut method = if let Some(token) = card.text("token") {
+        tokens::by_token(token).ok_or_else(|| Fault::missing_param("token", token, "card[token]"))?;
+        let id = adopt(work, token, "card[token]")?;
+        Work::find(&work.state.payment_methods, &id)?.clone()
+    } else {
+        numbered(work, &card)?
     };
+    apply(&mut method, &call.args);
     let shown = work.payment_method_json(&method);
     work.state.payment_methods.put(method);
     Ok(shown)
+}
+
+fn numbered(work: &mut Work, card: &Args) -> Result<PaymentMethod, Fault> {
+    let missing = |name: &str| {
+        let full = format!("card[{name}]");
+        Fault::invalid(format!("Missing required param: {full}.")).code("parameter_missing").param(full)
+    };
+    let input = CardInput {
+        number: card.owned("number").ok_or_else(|| missing("number"))?,
+        exp_month: card.integer("exp_month").ok_or_else(|| missing("exp_month"))?,
+        exp_year: card.integer("exp_year").ok_or_else(|| missing("exp_year"))?,
+        ..CardInput::default()
+    };
+    card_of(work, input)
 }
 
 fn apply(method: &mut PaymentMethod, args: &Args) {

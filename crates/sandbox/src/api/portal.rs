@@ -106,22 +106,22 @@ fn apply(work: &Work, configuration: &mut PortalConfiguration, args: &Args) -> R
     args.put_metadata(&mut configuration.metadata);
     configuration.active = args.boolean("active").unwrap_or(configuration.active);
     let features = args.object("features");
-    let put = |name: &str, into: &mut bool| *into = features.object(name).boolean("enabled").unwrap_or(*into);
-    put("customer_update", &mut configuration.customer_update);
-    put("invoice_history", &mut configuration.invoice_history);
-    put("payment_method_update", &mut configuration.payment_method_update);
-    put("subscription_cancel", &mut configuration.cancel);
-    put("subscription_update", &mut configuration.switch);
-    let word = |args: &Args, name: &str, into: &mut String| {
-        if let Some(word) = args.text(name) {
-            word.clone_into(into);
+    let enable = |name: &str, into: &mut bool| *into = features.object(name).boolean("enabled").unwrap_or(*into);
+    enable("customer_update", &mut configuration.customer_update);
+    enable("invoice_history", &mut configuration.invoice_history);
+    enable("payment_method_update", &mut configuration.payment_method_update);
+    enable("subscription_cancel", &mut configuration.cancel);
+    enable("subscription_update", &mut configuration.switch);
+    let choose = |args: &Args, name: &str, into: &mut String| {
+        if let Some(chosen) = args.text(name) {
+            chosen.clone_into(into);
         }
     };
     let cancel = features.object("subscription_cancel");
-    word(&cancel, "mode", &mut configuration.cancel_mode);
-    word(&cancel, "proration_behavior", &mut configuration.cancel_proration);
+    choose(&cancel, "mode", &mut configuration.cancel_mode);
+    choose(&cancel, "proration_behavior", &mut configuration.cancel_proration);
     let switch = features.object("subscription_update");
-    word(&switch, "proration_behavior", &mut configuration.switch_proration);
+    choose(&switch, "proration_behavior", &mut configuration.switch_proration);
     if switch.has("default_allowed_updates") {
         configuration.switch_updates = switch.texts("default_allowed_updates");
     }

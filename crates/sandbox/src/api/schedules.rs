@@ -181,7 +181,10 @@ fn phases(work: &Work, schedule: &Schedule, sent: &[Args]) -> Result<(Vec<Phase>
             (Some(start), ..) => start,
             (None, true, _) => work.now,
             (None, false, Some(before)) => before.end,
-            (None, false, None) => current.map_or(work.now, |phase| phase.start),
+            (None, false, None) => {
+                let message = "The start date must be set on the first phase.";
+                return Err(Fault::invalid(message).code("parameter_missing").param(named("start_date")));
+            }
         };
         if phases.last().is_some_and(|before| before.end != start) {
             let message = "The start date of each phase must be the end date of the one before.";

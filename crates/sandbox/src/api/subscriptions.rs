@@ -99,18 +99,18 @@ fn create(work: &mut Work, call: &Call) -> Answer {
         default_payment_method,
         behaviour: Behaviour::of(args.text("payment_behavior")),
         automatic_tax: args.object("automatic_tax").boolean("enabled") == Some(true),
-        send_invoice: args.is("collection_method", "send_invoice"),
+        sends_bill: args.is("collection_method", "send_invoice"),
         days_until_due: args.integer("days_until_due"),
         cancel_at: args.integer("cancel_at"),
         cancel_at_period_end: args.boolean("cancel_at_period_end") == Some(true),
         payment_settings: args.raw("payment_settings"),
         confirmed: false,
     };
-    if new.send_invoice && new.days_until_due.is_none() {
+    if new.sends_bill && new.days_until_due.is_none() {
         let message = "Missing required param: days_until_due, with `collection_method=send_invoice`.";
         return Err(Fault::invalid(message).code("parameter_missing").param("days_until_due"));
     }
-    let id = subscribe(work, new)?;
+    let id = subscribe(work, &new)?;
     shown(work, &id)
 }
 
@@ -142,15 +142,16 @@ fn list(work: &mut Work, call: &Call) -> Answer {
     let args = &call.args;
     let status = args.text("status");
     let rows = work.state.subscriptions.iter().rev().filter(|subscription| {
-        let fits = match status {
+        let listed = match status {
             // Canceled ones are listed only when asked for.
             None => subscription.status != Status::Canceled,
             Some("all") => true,
             Some("ended") => subscription.status.terminal(),
-            Some(word) => subscription.status.word() == word,
+            Some(named) => subscription.status.word() == named,
         };
-        let collected = if subscription.send_invoice { "send_invoice" } else { "charge_automatically" };
-        fits && same(call, "customer", Some(&subscription.customer))
+        let collected = if subscription.sends_bill { "send_invoice" } else { "charge_automatically" };
+        listed
+            && same(call, "customer", Some(&subscription.customer))
             && args.text("price").is_none_or(|price| subscription.items.iter().any(|item| item.price == price))
             && same(call, "collection_method", Some(collected))
             && created(call, subscription.created)
@@ -252,7 +253,7 @@ fn plain(subscription: &mut Subscription, args: &Args, method: Option<String>, n
         subscription.automatic_tax = enabled;
     }
     if let Some(collection) = args.text("collection_method") {
-        subscription.send_invoice = collection == "send_invoice";
+        subscription.sends_bill = collection == "send_invoice";
     }
     subscription.days_until_due = args.integer("days_until_due").or(subscription.days_until_due);
     if args.has("payment_settings") {

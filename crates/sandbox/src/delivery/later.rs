@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 const LATER: &str = "2026-10-28.endive";
 
 /// Members whose type or values change. Ids, kinds and types of events stay: without them nothing could be read.
-const KEPT: &[&str] = &["id", "object", "type", "livemode", "api_version", "data"];
+const KEPT: &[&str] = &["id", "object", "type", "livemode", "api_version"];
 
 /// Makes an event one of a later version.
 pub(super) fn transform(event: &mut Value) {
@@ -40,9 +40,9 @@ fn reshape(name: &str, member: &mut Value) {
     let changed = match (name, &*member) {
         ("customer" | "latest_invoice" | "subscription", Value::String(id)) => json!({ "id": id, "deleted": null }),
         ("status" | "billing_reason" | "collection_method", Value::String(word)) => json!(format!("{word}_v2")),
-        ("cancel_at_period_end", Value::Bool(_)) => Value::Null,
         ("quantity" | "amount_paid" | "billing_cycle_anchor", Value::Number(number)) => json!(number.to_string()),
-        ("discounts" | "default_tax_rates" | "customer_tax_ids", Value::Array(_)) => Value::Null,
+        ("cancel_at_period_end", Value::Bool(_))
+        | ("discounts" | "default_tax_rates" | "customer_tax_ids", Value::Array(_)) => Value::Null,
         _ => return,
     };
     *member = changed;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::hex::hex;
 use crate::model::Time;
 use crate::settings::SandboxError;
 
@@ -58,9 +59,8 @@ fn signature(payload: &Payload) -> String {
         // A key of any length is fine for an HMAC.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { continue };
         mac.update(format!("{}.{}", payload.timestamp, payload.body).as_bytes());
-        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         header.push_str(",v1=");
-        header.push_str(&hex);
+        header.push_str(&hex(&mac.finalize().into_bytes()));
     }
     header
 }

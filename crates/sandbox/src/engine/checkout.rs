@@ -53,14 +53,14 @@ pub(crate) fn complete_session(work: &mut Work, id: &str, buyer: Buyer) -> Resul
         default_payment_method: method,
         behaviour: Behaviour::ErrorIfIncomplete,
         automatic_tax: session.automatic_tax,
-        send_invoice: false,
+        sends_bill: false,
         days_until_due: None,
         cancel_at: None,
         cancel_at_period_end: false,
         payment_settings: serde_json::Value::Null,
         confirmed: buyer.confirmed,
     };
-    let subscription = subscribe(work, new)?;
+    let subscription = subscribe(work, &new)?;
     let invoice = work.subscription(&subscription)?.latest_invoice;
     let tax = invoice.as_ref().map(|invoice| work.invoice(invoice)).transpose()?.map(|invoice| invoice.tax());
     work.state.sessions.edit(id, |session| {

@@ -178,7 +178,9 @@ fn forget(work: &mut Work) {
             .take_while(|delivery| delivery.event == id)
             .map(|delivery| delivery.id.clone())
             .collect();
-        of_it.iter().for_each(|delivery| work.state.deliveries.remove(delivery));
+        for delivery in of_it {
+            work.state.deliveries.remove(&delivery);
+        }
     }
     let stale: Vec<String> = (work.state.idempotency.iter())
         .filter(|(_, answer)| answer.at < work.now - ANSWERS_KEPT)

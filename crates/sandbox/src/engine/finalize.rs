@@ -140,7 +140,9 @@ pub(super) fn cancel_payment(work: &mut Work, id: &str) -> Result<(), Fault> {
         intent.canceled_at = Some(now);
     });
     let shown = work.state.payment_intents.get(&intent).map(|intent| work.payment_intent_json(intent));
-    shown.into_iter().for_each(|shown| work.emit("payment_intent.canceled", shown));
+    if let Some(shown) = shown {
+        work.emit("payment_intent.canceled", shown);
+    }
     let open = |payment: &&InvoicePayment| payment.invoice == id && payment.status == PaymentStatus::Open;
     let payments: Vec<String> = work.state.invoice_payments.iter().filter(open).map(|row| row.id.clone()).collect();
     for payment in payments {

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::model::{Invoice, InvoiceItem, InvoiceStatus, Line, LineParent, Metadata, Subscription, Time};
 
 /// An invoice to be drafted.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NewInvoice {
     pub(crate) customer: String,
@@ -17,7 +18,7 @@ pub(crate) struct NewInvoice {
     pub(crate) auto_advance: bool,
     /// Finalized on its own at this time.
     pub(crate) finalizes_at: Option<Time>,
-    pub(crate) send_invoice: bool,
+    pub(crate) sends_bill: bool,
     pub(crate) due_date: Option<Time>,
     pub(crate) automatic_tax: bool,
     pub(crate) default_payment_method: Option<String>,
@@ -39,8 +40,8 @@ impl NewInvoice {
             currency: subscription.currency.clone(),
             period: (now, now),
             auto_advance: true,
-            send_invoice: subscription.send_invoice,
-            due_date: subscription.send_invoice.then_some(now + due),
+            sends_bill: subscription.sends_bill,
+            due_date: subscription.sends_bill.then_some(now + due),
             automatic_tax: subscription.automatic_tax,
             description: subscription.description.clone(),
             with_pending: true,
@@ -61,14 +62,14 @@ pub(crate) fn draft(work: &mut Work, new: NewInvoice) -> Result<String, Fault> {
         subscription_metadata: subscription.map(|found| found.metadata).unwrap_or_default(),
         status: InvoiceStatus::Draft,
         billing_reason: new.reason.to_owned(),
-        send_invoice: new.send_invoice,
+        sends_bill: new.sends_bill,
         currency: new.currency,
         lines: new.lines,
         number: None,
         auto_advance: new.auto_advance,
         attempt_count: 0,
         attempted: false,
-        next_payment_attempt: new.finalizes_at.filter(|_| !new.send_invoice),
+        next_payment_attempt: new.finalizes_at.filter(|_| !new.sends_bill),
         automatically_finalizes_at: new.finalizes_at,
         period_start: new.period.0,
         period_end: new.period.1,

@@ -40,3 +40,6 @@ pub(crate) use table::Row;
 pub(crate) use tax::{part as tax_part, rate_percent};
 pub(crate) use update::{Change, ItemChange, Prorate, TrialEnd, update};
 pub(crate) use work::{RequestInfo, Work};
+
+#[cfg(test)]
+mod tests;

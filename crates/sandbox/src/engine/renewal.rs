@@ -57,7 +57,7 @@ fn missing_method(work: &mut Work, subscription: &Subscription) -> Result<bool, 
     let of_customer = work.state.customers.get(&subscription.customer);
     let card = subscription.default_payment_method.is_some()
         || of_customer.is_some_and(|customer| customer.default_payment_method.is_some());
-    if card || subscription.send_invoice {
+    if card || subscription.sends_bill {
         return Ok(false);
     }
     match subscription.missing_payment_method {
@@ -91,9 +91,9 @@ pub(super) fn advance(work: &mut Work, invoice: &str) -> Result<(), Fault> {
         other => other?,
     }
     let open = work.invoice(invoice)?;
-    if open.status == InvoiceStatus::Open && !open.send_invoice {
+    if open.status == InvoiceStatus::Open && !open.sends_bill {
         attempt(work, invoice)?;
-    } else if open.send_invoice && open.status == InvoiceStatus::Open {
+    } else if open.sends_bill && open.status == InvoiceStatus::Open {
         work.emit_invoice("invoice.sent", invoice)?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::model::{BillingMode, InvoiceStatus, Item, Metadata, MissingMethod, Status, Subscription, Time};
 
 /// A subscription to be made.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone)]
 pub(crate) struct NewSubscription {
     pub(crate) customer: String,
@@ -26,7 +27,7 @@ pub(crate) struct NewSubscription {
     pub(crate) default_payment_method: Option<String>,
     pub(crate) behaviour: Behaviour,
     pub(crate) automatic_tax: bool,
-    pub(crate) send_invoice: bool,
+    pub(crate) sends_bill: bool,
     pub(crate) days_until_due: Option<i64>,
     pub(crate) cancel_at: Option<Time>,
     pub(crate) cancel_at_period_end: bool,
@@ -36,6 +37,7 @@ pub(crate) struct NewSubscription {
 }
 
 /// What to do when the first payment, or that of a change, does not succeed.
+#[expect(clippy::enum_variant_names, reason = "these are Stripe's words")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     AllowIncomplete,
@@ -82,9 +84,9 @@ pub(super) fn check_items(work: &Work, items: &[Item], currency: &str) -> Result
 }
 
 /// Makes a subscription, bills its first period, and charges it.
-pub(crate) fn subscribe(work: &mut Work, new: NewSubscription) -> Result<String, Fault> {
+pub(crate) fn subscribe(work: &mut Work, new: &NewSubscription) -> Result<String, Fault> {
     let id = work.long_id("sub_");
-    let subscription = assemble(work, &id, &new)?;
+    let subscription = assemble(work, &id, new)?;
     work.state.subscriptions.put(subscription.clone());
     let owner = work.state.customers.get(&subscription.customer);
     if owner.is_some_and(|customer| customer.currency.is_none()) {
@@ -92,7 +94,7 @@ pub(crate) fn subscribe(work: &mut Work, new: NewSubscription) -> Result<String,
         work.state.customers.edit(&subscription.customer, |customer| customer.currency = Some(currency));
     }
     let trial = subscription.status == Status::Trialing;
-    let lines = first_lines(work, &subscription, &new)?;
+    let lines = first_lines(work, &subscription, new)?;
     let first = NewInvoice { lines, ..NewInvoice::of(&subscription, "subscription_create", work.now) };
     let invoice = draft(work, first)?;
     work.state.subscriptions.edit(&id, |subscription| subscription.latest_invoice = Some(invoice.clone()));
@@ -101,7 +103,7 @@ pub(crate) fn subscribe(work: &mut Work, new: NewSubscription) -> Result<String,
         work.state.subscriptions.edit(&id, |subscription| subscription.trial_warned = true);
         work.emit_subscription("customer.subscription.trial_will_end", &id)?;
     }
-    if new.send_invoice {
+    if new.sends_bill {
         // Sent by e-mail after an hour, as a draft until then.
         let due = work.now + 3600;
         work.change_invoice(&invoice, |invoice| invoice.automatically_finalizes_at = Some(due))?;
@@ -114,7 +116,7 @@ pub(crate) fn subscribe(work: &mut Work, new: NewSubscription) -> Result<String,
         fault.keep = false;
         fault
     })?;
-    first_payment(work, &invoice, &new)?;
+    first_payment(work, &invoice, new)?;
     Ok(id)
 }
 
@@ -186,7 +188,7 @@ fn assemble(work: &mut Work, id: &str, new: &NewSubscription) -> Result<Subscrip
         trial_warned: false,
         missing_payment_method: new.missing_payment_method,
         default_payment_method: new.default_payment_method.clone(),
-        send_invoice: new.send_invoice,
+        sends_bill: new.sends_bill,
         days_until_due: new.days_until_due,
         latest_invoice: None,
         schedule: None,

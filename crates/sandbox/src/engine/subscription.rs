@@ -132,7 +132,7 @@ fn finalize_and_pay(work: &mut Work, invoice: &str) -> Result<(), Fault> {
         other => other?,
     }
     let open: Invoice = work.invoice(invoice)?;
-    if open.status == InvoiceStatus::Open && !open.send_invoice {
+    if open.status == InvoiceStatus::Open && !open.sends_bill {
         pay(work, invoice, &Payment { spare_status: true, ..Payment::default() })?;
     }
     Ok(())

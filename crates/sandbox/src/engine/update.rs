@@ -88,7 +88,7 @@ fn bill(work: &mut Work, before: &Subscription, change: &Change) -> Result<(), F
             prorations.extend(debits(work, before, &new, at)?);
         }
     }
-    let prorated = !prorations.is_empty();
+    let any_proration = !prorations.is_empty();
     for proration in prorations {
         proration.make(work);
     }
@@ -100,7 +100,7 @@ fn bill(work: &mut Work, before: &Subscription, change: &Change) -> Result<(), F
     if resets {
         begin_period(work, &before.id)?;
         invoice_now(work, before, change, true)
-    } else if prorated && change.prorate == Prorate::AlwaysInvoice {
+    } else if any_proration && change.prorate == Prorate::AlwaysInvoice {
         invoice_now(work, before, change, false)
     } else {
         Ok(())
@@ -295,19 +295,19 @@ fn invoice_now(work: &mut Work, before: &Subscription, change: &Change, new_cycl
         Ok(()) => {}
     }
     let open = work.invoice(&invoice)?;
-    if open.status != InvoiceStatus::Open || open.send_invoice {
+    if open.status != InvoiceStatus::Open || open.sends_bill {
         return Ok(());
     }
     if change.behaviour == Behaviour::DefaultIncomplete {
         work.state.subscriptions.edit(id, |subscription| subscription.status = Status::PastDue);
         return Ok(());
     }
-    let spare = change.behaviour != Behaviour::AllowIncomplete;
-    let charge = pay(work, &invoice, &Payment { spare_status: spare, ..Payment::default() })?;
-    match (charge, change.behaviour) {
+    let spare_status = change.behaviour != Behaviour::AllowIncomplete;
+    let outcome = pay(work, &invoice, &Payment { spare_status, ..Payment::default() })?;
+    match (outcome, change.behaviour) {
         (Charge::Paid, _) => Ok(()),
         (_, Behaviour::ErrorIfIncomplete) => {
-            Err(charge_fault(work, &work.invoice(&invoice)?, charge, "subscription_payment_intent_requires_action"))
+            Err(charge_fault(work, &work.invoice(&invoice)?, outcome, "subscription_payment_intent_requires_action"))
         }
         (_, Behaviour::PendingIfIncomplete) => hold(work, before, &invoice, new_cycle),
         _ => Ok(()),

@@ -42,13 +42,11 @@ fn insert(fields: &mut Fields, path: &[&str], value: String, whole: &str) -> Res
         [] => Ok(()),
         [last] => {
             let name = if last.is_empty() { next(fields).to_string() } else { (*last).to_owned() };
-            match fields.get(&name) {
-                Some(Node::Map(_)) => Err(conflict()),
-                _ => {
-                    fields.insert(name, Node::Text(value));
-                    Ok(())
-                }
+            if matches!(fields.get(&name), Some(Node::Map(_))) {
+                return Err(conflict());
             }
+            fields.insert(name, Node::Text(value));
+            Ok(())
         }
         [first, rest @ ..] => {
             let name = if first.is_empty() { open_element(fields, rest) } else { (*first).to_owned() };

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Address, Metadata, Time};
 
 /// `in_…`. Subtotal, tax and total are sums of its lines.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Invoice {
     pub(crate) id: String,
@@ -17,7 +18,7 @@ pub(crate) struct Invoice {
     pub(crate) subscription_metadata: Metadata,
     pub(crate) status: InvoiceStatus,
     pub(crate) billing_reason: String,
-    pub(crate) send_invoice: bool,
+    pub(crate) sends_bill: bool,
     pub(crate) currency: String,
     pub(crate) lines: Vec<Line>,
     pub(crate) number: Option<String>,

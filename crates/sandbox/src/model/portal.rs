@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Metadata, Time};
 
 /// `bpc_…`
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PortalConfiguration {
     pub(crate) id: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Address, BillingMode, Metadata, MissingMethod, Time};
 
 /// `cs_test_…`, mode subscription.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) id: String,

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Metadata, Time};
 
 /// `sub_…`
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own, as in Stripe's parameters")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Subscription {
     pub(crate) id: String,
@@ -31,7 +32,7 @@ pub(crate) struct Subscription {
     pub(crate) trial_warned: bool,
     pub(crate) missing_payment_method: MissingMethod,
     pub(crate) default_payment_method: Option<String>,
-    pub(crate) send_invoice: bool,
+    pub(crate) sends_bill: bool,
     pub(crate) days_until_due: Option<i64>,
     pub(crate) latest_invoice: Option<String>,
     pub(crate) schedule: Option<String>,

@@ -103,18 +103,15 @@ fn settle(work: &mut Work, address: &str, form: &Form) -> Result<(), Fault> {
     let missing = || Fault::missing("invoice", address);
     let invoice = by_page(work, address).ok_or_else(missing)?.clone();
     let confirmed = form.get("confirmed").is_some_and(|confirmed| confirmed == "true");
-    let method = match field(form, "card_number") {
-        Some(_) => {
-            let card = card_of(work, card_input(form)?)?;
-            let id = card.id.clone();
-            work.state.payment_methods.put(card);
-            attach(work, &id, &invoice.customer)?;
-            Some(id)
-        }
-        None => {
-            let intent = invoice.payment_intent.as_ref().and_then(|id| work.state.payment_intents.get(id));
-            intent.and_then(|intent| intent.payment_method.clone())
-        }
+    let method = if field(form, "card_number").is_some() {
+        let card = card_of(work, card_input(form)?)?;
+        let id = card.id.clone();
+        work.state.payment_methods.put(card);
+        attach(work, &id, &invoice.customer)?;
+        Some(id)
+    } else {
+        let intent = invoice.payment_intent.as_ref().and_then(|id| work.state.payment_intents.get(id));
+        intent.and_then(|intent| intent.payment_method.clone())
     };
     let charge = pay(work, &invoice.id, &Payment { method: method.clone(), confirmed, ..Payment::default() })?;
     match charge {

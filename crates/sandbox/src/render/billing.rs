@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::engine::Work;
 use crate::model::{InvoicePayment, PaymentIntent, PaymentStatus, PortalConfiguration, PortalSession};
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn payment_intent_json(&self, intent: &PaymentIntent) -> Value {
         let page =

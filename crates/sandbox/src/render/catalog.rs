@@ -12,6 +12,7 @@ fn whole(amount: Option<Decimal>) -> Option<i64> {
     amount.filter(|amount| amount.fract().is_zero()).and_then(|amount| amount.to_i64())
 }
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn product_json(&self, product: &Product) -> Value {
         json!({

@@ -17,6 +17,7 @@ pub(crate) fn address_json(address: &Address) -> Value {
     })
 }
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn customer_json(&self, customer: &Customer) -> Value {
         if customer.deleted {
@@ -59,7 +60,7 @@ impl Work {
             invoice.customer == customer.id
                 && invoice.status == InvoiceStatus::Open
                 && invoice.attempted
-                && !invoice.send_invoice
+                && !invoice.sends_bill
         })
     }
 

@@ -7,11 +7,12 @@ use super::embedded;
 use crate::engine::{Work, rate_percent, unit_decimal};
 use crate::model::{Credited, Invoice, InvoiceItem, InvoiceStatus, Line};
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn invoice_json(&self, invoice: &Invoice) -> Value {
         let finalized = invoice.finalized_at.is_some();
         let page = format!("{}/i/{}", self.base_url, invoice.page);
-        let lines = invoice.lines.iter().map(|line| self.line_json(line, invoice)).collect();
+        let lines: Vec<Value> = invoice.lines.iter().map(|line| self.line_json(line, invoice)).collect();
         let remaining = if invoice.status == InvoiceStatus::Paid { 0 } else { invoice.amount_due };
         let mut shown = json!({
             "id": invoice.id,
@@ -37,7 +38,7 @@ impl Work {
             },
             "automatically_finalizes_at": invoice.automatically_finalizes_at,
             "billing_reason": invoice.billing_reason,
-            "collection_method": if invoice.send_invoice { "send_invoice" } else { "charge_automatically" },
+            "collection_method": if invoice.sends_bill { "send_invoice" } else { "charge_automatically" },
             "created": invoice.created,
             "currency": invoice.currency,
             "custom_fields": null,
@@ -65,7 +66,7 @@ impl Work {
             "issuer": { "type": "self" },
             "last_finalization_error": invoice.last_finalization_error,
             "latest_revision": null,
-            "lines": embedded(lines, &format!("/v1/invoices/{}/lines", invoice.id)),
+            "lines": embedded(&lines, &format!("/v1/invoices/{}/lines", invoice.id)),
             "livemode": false,
             "metadata": invoice.metadata,
             "next_payment_attempt": invoice.next_payment_attempt,
@@ -186,7 +187,7 @@ impl Work {
                 "type": "subscription_details",
             })
         });
-        json!({
+        let mut shown = json!({
             "id": item.id,
             "object": "invoiceitem",
             "amount": item.amount,
@@ -204,11 +205,14 @@ impl Work {
             "period": { "end": item.period_end, "start": item.period_start },
             "pricing": self.pricing(item.price.as_deref(), item.unit_amount, item.amount, Some(item.quantity)),
             "proration": item.proration,
-            "proration_details": item.proration.then(|| proration_details(item.credited.as_ref())),
             "quantity": item.quantity,
             "tax_rates": [],
             "test_clock": null,
-        })
+        });
+        if let (true, Some(members)) = (item.proration, shown.as_object_mut()) {
+            members.insert("proration_details".to_owned(), json!({ "discount_amounts": [] }));
+        }
+        shown
     }
 }
 

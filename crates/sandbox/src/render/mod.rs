@@ -12,6 +12,6 @@ pub(crate) use other::API_VERSION;
 use serde_json::{Value, json};
 
 /// A list inside an object.
-pub(crate) fn embedded(data: Vec<Value>, url: &str) -> Value {
+pub(crate) fn embedded(data: &[Value], url: &str) -> Value {
     json!({ "object": "list", "data": data, "has_more": false, "url": url })
 }

@@ -8,6 +8,7 @@ use crate::model::{DeliveryState, Endpoint, Event};
 /// The version that all answers and payloads are of.
 pub(crate) const API_VERSION: &str = "2025-08-27.basil";
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn event_json(&self, event: &Event) -> Value {
         let mut data = json!({ "object": event.object });

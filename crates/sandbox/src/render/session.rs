@@ -20,7 +20,7 @@ impl Work {
         };
         let tax_status =
             session.automatic_tax.then_some(if complete { "complete" } else { "requires_location_inputs" });
-        json!({
+        let mut shown = json!({
             "id": session.id,
             "object": "checkout.session",
             "adaptive_pricing": null,
@@ -57,6 +57,17 @@ impl Work {
             "customer_email": session.customer_email.as_ref().filter(|_| session.customer.is_none()),
             "discounts": [],
             "expires_at": session.expires_at,
+        });
+        let rest = self.session_rest(session, payment_status, tax);
+        if let (Some(members), Value::Object(rest)) = (shown.as_object_mut(), rest) {
+            members.extend(rest);
+        }
+        shown
+    }
+
+    /// The second half of a session.
+    fn session_rest(&self, session: &Session, payment_status: &str, tax: i64) -> Value {
+        json!({
             "invoice": session.invoice,
             "invoice_creation": null,
             "livemode": false,
@@ -147,7 +158,7 @@ impl Work {
                 "quantity": item.quantity.unwrap_or(1),
             })
         };
-        let data = session.line_items.iter().map(line).collect();
-        embedded(data, &format!("/v1/checkout/sessions/{}/line_items", session.id))
+        let data: Vec<Value> = session.line_items.iter().map(line).collect();
+        embedded(&data, &format!("/v1/checkout/sessions/{}/line_items", session.id))
     }
 }

@@ -18,6 +18,7 @@ fn automatic_tax(enabled: bool) -> Value {
     json!({ "disabled_reason": null, "enabled": enabled, "liability": liability })
 }
 
+#[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn subscription_json(&self, subscription: &Subscription) -> Value {
         let missing = match subscription.missing_payment_method {
@@ -25,7 +26,7 @@ impl Work {
             MissingMethod::Cancel => "cancel",
             MissingMethod::Pause => "pause",
         };
-        let items = subscription.items.iter().map(|item| self.item_json(item, &subscription.id)).collect();
+        let items: Vec<Value> = subscription.items.iter().map(|item| self.item_json(item, &subscription.id)).collect();
         json!({
             "id": subscription.id,
             "object": "subscription",
@@ -44,7 +45,7 @@ impl Work {
                 "feedback": subscription.cancel_feedback,
                 "reason": subscription.cancel_reason,
             },
-            "collection_method": if subscription.send_invoice { "send_invoice" } else { "charge_automatically" },
+            "collection_method": if subscription.sends_bill { "send_invoice" } else { "charge_automatically" },
             "created": subscription.created,
             "currency": subscription.currency,
             "customer": subscription.customer,
@@ -56,7 +57,7 @@ impl Work {
             "discounts": [],
             "ended_at": subscription.ended_at,
             "invoice_settings": { "account_tax_ids": null, "issuer": { "type": "self" } },
-            "items": embedded(items, &format!("/v1/subscription_items?subscription={}", subscription.id)),
+            "items": embedded(&items, &format!("/v1/subscription_items?subscription={}", subscription.id)),
             "latest_invoice": subscription.latest_invoice,
             "livemode": false,
             "metadata": subscription.metadata,

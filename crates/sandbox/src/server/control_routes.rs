@@ -40,8 +40,8 @@ fn refused(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 
-fn body<T>(body: Body<T>) -> Result<T, Response> {
-    body.map(|Json(body)| body).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.body_text()))
+fn body<T>(body: Body<T>) -> Result<T, Box<Response>> {
+    body.map(|Json(body)| body).map_err(|error| Box::new(refused(StatusCode::BAD_REQUEST, &error.body_text())))
 }
 
 fn answer<T: Serialize>(result: Result<T, ControlError>) -> Response {
@@ -68,7 +68,7 @@ struct Advance {
 async fn advance(State(shared): State<Arc<Shared>>, sent: Body<Advance>) -> Response {
     let sent = match body(sent) {
         Ok(sent) => sent,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let control = Control::new(shared);
     let to = match (sent.seconds, sent.to) {
@@ -97,7 +97,7 @@ struct Webhook {
 async fn set_webhook(State(shared): State<Arc<Shared>>, sent: Body<Webhook>) -> Response {
     let sent = match body(sent) {
         Ok(sent) => sent,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let target = sent.url.map(|url| WebhookTarget { url, secrets: sent.secrets });
     Control::new(shared).set_webhook(target).await;
@@ -115,7 +115,7 @@ async fn set_switches(State(shared): State<Arc<Shared>>, sent: Body<Switches>) -
             control.set_switches(switches);
             Json(control.switches()).into_response()
         }
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -138,7 +138,7 @@ async fn add_fault(State(shared): State<Arc<Shared>>, sent: Body<FaultRule>) -> 
             control.add_fault(fault);
             Json(control.faults()).into_response()
         }
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -159,7 +159,7 @@ async fn set_dunning(State(shared): State<Arc<Shared>>, sent: Body<Dunning>) -> 
             Control::new(shared).set_dunning_end(sent.end).await;
             Json(json!({ "end": sent.end })).into_response()
         }
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -177,7 +177,7 @@ async fn emit(State(shared): State<Arc<Shared>>, sent: Body<Emit>) -> Response {
             Control::new(shared).emit(&sent.kind, sent.object).await;
             Json(json!({})).into_response()
         }
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -191,7 +191,7 @@ struct PaySession {
 async fn pay_session(State(shared): State<Arc<Shared>>, sent: Body<PaySession>) -> Response {
     match body(sent) {
         Ok(sent) => answer(Control::new(shared).pay_session(&sent.session, &sent.card).await.map(|()| json!({}))),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 

@@ -1,10 +1,13 @@
 use crate::world::{KEY, World, text};
 
+/// Path, form, code and parameter of the error.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[tokio::test]
 async fn parameters_are_judged_at_every_depth() {
     let world = World::start().await;
     let price = world.price("Pro", "2900", "month").await;
-    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("/v1/customers", &[("emial", "a@b.c")], "parameter_unknown", "emial"),
         ("/v1/customers", &[("address[contry]", "DE")], "parameter_unknown", "address[contry]"),
         ("/v1/products", &[], "parameter_missing", "name"),

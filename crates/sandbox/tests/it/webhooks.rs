@@ -13,7 +13,10 @@ use crate::world::{DAY, World, id, list, start_time, text};
 
 /// An endpoint that keeps what it gets, and answers with what it is told.
 #[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<(Vec<(String, String)>, Vec<u16>)>>);
+struct Receiver(Arc<Mutex<Got>>);
+
+/// Signatures with their bodies, and the statuses that the next answers have.
+type Got = (Vec<(String, String)>, Vec<u16>);
 
 impl Receiver {
     async fn start() -> (Self, String) {
