@@ -13,6 +13,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod serve;
+mod stripe;
 mod tenant;
 mod token;
 mod usage;
@@ -30,6 +31,7 @@ use crate::billing::{catalog_file, catalog_store};
 use crate::config::{Config, Overrides};
 use crate::deployment::{Deployment, Purpose};
 use crate::env::Env;
+use crate::server::clock;
 
 /// The billing backend for multi-tenant SaaS: one binary and PostgreSQL.
 #[derive(Debug, Parser)]
@@ -84,6 +86,9 @@ enum Command {
     /// The plan catalog
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// What Stripe told us
+    #[command(subcommand)]
+    Stripe(stripe::StripeCommand),
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -106,7 +111,11 @@ impl Session {
     /// Works on the database. A private cluster that does not run is started for as long as the work takes.
     async fn on_database<T>(&self, work: impl AsyncFnOnce(&Deployment) -> Result<T, Failure>) -> Result<T, Failure> {
         let opened = Deployment::open(&self.config, &self.env, Purpose::Command).await?;
-        let worked = work(&opened).await;
+        // A command reads the deployment's clock once: it is over before that is advanced again.
+        let worked = match clock::adjust(&self.config, &self.env, &opened.db).await {
+            Ok(()) => work(&opened).await,
+            Err(error) => Err(error.into()),
+        };
         opened.close().await?;
         worked
     }
@@ -165,7 +174,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(token) => token::run(&session, &token),
         Command::Key(key) => key::run(&session, key).await,
         Command::Database(command) => database::run(&session, &command).await,
-        Command::Catalog(command) => catalog::run(&session, &command),
+        Command::Catalog(command) => catalog::run(&session, &command).await,
+        Command::Stripe(command) => stripe::run(&session, command).await,
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
         Command::Bench(bench) => bench::run(&session, bench).await,
