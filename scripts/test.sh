@@ -8,6 +8,6 @@ cargo clippy --quiet --workspace --all-targets -- --deny warnings
 cargo build --quiet --package tenantry
 tests/api/run.sh target/debug/tenantry
 scripts/demo.sh target/debug/tenantry >/dev/null
-cargo test --quiet --package tenantry-domain --package tenantry-embedded --lib --tests
+cargo test --quiet --package tenantry-domain --package tenantry-embedded --package tenantry-stripe --package tenantry-stripe-spec --lib --tests
 # The last line is the test runner's own.
 cargo test --package tenantry --lib --test it

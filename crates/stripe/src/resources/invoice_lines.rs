@@ -143,7 +143,12 @@ impl InvoiceLine {
 
     fn source(&self) -> Option<&LineSource> {
         let parent = self.parent.as_ref()?;
-        parent.subscription_item_details.as_ref().or(parent.invoice_item_details.as_ref())
+        let (item, subscription) = (parent.invoice_item_details.as_ref(), parent.subscription_item_details.as_ref());
+        if parent.kind.as_deref() == Some("invoice_item_details") {
+            item.or(subscription)
+        } else {
+            subscription.or(item)
+        }
     }
 }
 

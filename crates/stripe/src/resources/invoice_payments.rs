@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::shared::{PaymentIntent, TimeRange};
+use super::shared::PaymentIntent;
 use crate::invoices::Invoice;
 use crate::open_enum::open_enum;
 use crate::read::{has_id, object};
@@ -83,8 +83,6 @@ pub struct List<'a> {
     pub invoice: Option<&'a str>,
     /// Only those that stand so.
     pub status: Option<InvoicePaymentStatus>,
-    /// Only those made then.
-    pub created: Option<TimeRange>,
     /// Objects of a page, 1 to 100.
     pub limit: Option<u8>,
     /// Begin behind this id.

@@ -33,8 +33,9 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("embedded", &[]),
-    ("stripe", &[]),
-    ("sandbox", &["tenantry-stripe"]),
+    ("stripe", &["tenantry-stripe-spec"]),
+    ("stripe-spec", &[]),
+    ("sandbox", &["tenantry-stripe", "tenantry-stripe-spec"]),
     ("tenantry", &["tenantry-domain", "tenantry-embedded", "tenantry-stripe", "tenantry-sandbox"]),
 ];
 
@@ -253,6 +254,9 @@ fn crates_use_what_lies_below_them_only() {
             let used = line.split(['.', ' ', '=']).next().unwrap();
             assert!(allowed.contains(&used), "{name} uses {used}");
         }
+        // It reads files that lie outside the repository: no binary may need them.
+        let always = manifest.split("[dev-dependencies]").next().unwrap();
+        assert!(!always.contains("\ntenantry-stripe-spec"), "{name}: tenantry-stripe-spec is for tests");
     }
 }
 
