@@ -12,6 +12,8 @@ use super::output::table;
 use super::{Failure, Session};
 use crate::billing::catalog_file;
 use crate::http::routes::billing::plans::PlanView;
+use crate::server::stripe;
+use crate::stripe_sync::catalog::{self as at_stripe, Action};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CatalogCommand {
@@ -19,9 +21,15 @@ pub(super) enum CatalogCommand {
     Check,
     /// Show the plans of the catalog
     Show,
+    /// Bring the plans' products and prices to Stripe; to run it again is safe
+    Push {
+        /// Only show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
-pub(super) fn run(session: &Session, command: &CatalogCommand) -> Result<ExitCode, Failure> {
+pub(super) async fn run(session: &Session, command: &CatalogCommand) -> Result<ExitCode, Failure> {
     let file = &session.config.plans;
     let catalog = catalog_file::read(file)?;
     match command {
@@ -35,8 +43,52 @@ pub(super) fn run(session: &Session, command: &CatalogCommand) -> Result<ExitCod
             let plans: Vec<PlanView> = catalog.plans().iter().map(PlanView::from).collect();
             session.out.print(&json!({ "data": plans }), || text(&catalog))?;
         }
+        CatalogCommand::Push { dry_run } => pushed(session, &catalog, *dry_run).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn pushed(session: &Session, catalog: &Catalog, is_dry: bool) -> Result<(), Failure> {
+    let changes = session
+        .on_database(async |opened| {
+            let stripe = stripe::for_command(&session.config, &session.env, &opened.db)?;
+            let changes = if is_dry {
+                at_stripe::differences(&stripe, catalog).await
+            } else {
+                at_stripe::push(&stripe, catalog).await
+            };
+            Ok(changes?)
+        })
+        .await?;
+    let value = json!({ "dryRun": is_dry, "changes": changes });
+    session.out.print(&value, || {
+        if changes.is_empty() {
+            return "Stripe has the catalog as it is; nothing to do".to_owned();
+        }
+        let rows = changes.iter().map(|change| {
+            let object = change.interval.map_or_else(|| "product".to_owned(), |interval| format!("price a {interval}"));
+            [
+                change.plan_id.clone(),
+                object,
+                words(change.action).to_owned(),
+                change.id.clone().unwrap_or_default(),
+                change.detail.clone(),
+            ]
+        });
+        table(["plan", "what", if is_dry { "would be" } else { "was" }, "id at Stripe", "detail"], rows)
+    })
+}
+
+/// The table says it of what would be done and of what was done alike.
+fn words(action: Action) -> &'static str {
+    match action {
+        Action::MakeProduct | Action::MakePrice => "made",
+        Action::UpdateProduct => "changed",
+        Action::ArchiveProduct => "archived",
+        Action::ReplacePrice => "replaced",
+        Action::NotePrice => "noted",
+        Action::WithdrawPrice => "withdrawn",
+    }
 }
 
 fn text(catalog: &Catalog) -> String {

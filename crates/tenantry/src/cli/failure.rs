@@ -9,8 +9,11 @@ use crate::billing::catalog_store::LoadError;
 use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
 use crate::server::ServeError;
+use crate::server::clock::ClockError;
+use crate::server::stripe::NoStripe;
 use crate::storage::StoreError;
 use crate::storage::migrate::MigrateError;
+use crate::stripe_sync::catalog::PushError;
 use crate::tenancy::TenancyError;
 use crate::usage::import::ImportError;
 
@@ -66,6 +69,16 @@ impl From<ServeError> for Failure {
     }
 }
 
+impl From<NoStripe> for Failure {
+    fn from(error: NoStripe) -> Self {
+        match error {
+            NoStripe::Config(error) => error.into(),
+            NoStripe::NoSandbox => Self::wrong(error.to_string()),
+            NoStripe::Off | NoStripe::Client(_) => Self::usage(error.to_string()),
+        }
+    }
+}
+
 macro_rules! wrong {
     ($($error:ty),+ $(,)?) => {$(
         impl From<$error> for Failure {
@@ -78,11 +91,13 @@ macro_rules! wrong {
 
 wrong!(
     CatalogFileError,
+    ClockError,
     ClusterError,
     DeploymentError,
     ImportError,
     LoadError,
     MigrateError,
+    PushError,
     StoreError,
     TenancyError,
     std::io::Error,

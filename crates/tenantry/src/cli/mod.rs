@@ -14,6 +14,7 @@ mod notifications;
 mod openapi;
 mod output;
 mod serve;
+mod stripe;
 mod tenant;
 mod token;
 mod usage;
@@ -31,6 +32,7 @@ use crate::billing::{catalog_file, catalog_store};
 use crate::config::{Config, Overrides};
 use crate::deployment::{Deployment, Purpose};
 use crate::env::Env;
+use crate::server::clock;
 
 /// The billing backend for multi-tenant SaaS: one binary and PostgreSQL.
 #[derive(Debug, Parser)]
@@ -85,6 +87,9 @@ enum Command {
     /// The plan catalog
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// What Stripe told us
+    #[command(subcommand)]
+    Stripe(stripe::StripeCommand),
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -109,7 +114,11 @@ impl Session {
     /// Works on the database. A private cluster that does not run is started for as long as the work takes.
     async fn on_database<T>(&self, work: impl AsyncFnOnce(&Deployment) -> Result<T, Failure>) -> Result<T, Failure> {
         let opened = Deployment::open(&self.config, &self.env, Purpose::Command).await?;
-        let worked = work(&opened).await;
+        // A command reads the deployment's clock once: it is over before that is advanced again.
+        let worked = match clock::adjust(&self.config, &self.env, &opened.db).await {
+            Ok(()) => work(&opened).await,
+            Err(error) => Err(error.into()),
+        };
         opened.close().await?;
         worked
     }
@@ -168,7 +177,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(token) => token::run(&session, &token),
         Command::Key(key) => key::run(&session, key).await,
         Command::Database(command) => database::run(&session, &command).await,
-        Command::Catalog(command) => catalog::run(&session, &command),
+        Command::Catalog(command) => catalog::run(&session, &command).await,
+        Command::Stripe(command) => stripe::run(&session, command).await,
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
         Command::Notifications(wanted) => notifications::run(&session, &wanted).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
