@@ -18,6 +18,7 @@ use crate::storage::usage::open;
 use crate::storage::{Database, MaybeRetryable, StoreError, Tx};
 use crate::tenancy::audit::{self, Deed};
 use crate::tenancy::authority::Authority;
+use crate::tenancy::idempotency::{self, Claim, Idempotent, Kept};
 use crate::tenancy::{Actor, TenancyError};
 use crate::write_tx;
 
@@ -137,6 +138,8 @@ pub enum Begun {
     },
     /// Somebody asked for the same a moment ago: its outcome is the caller's too.
     Joined(Uuid),
+    /// The caller asked for it before, under the same idempotency key.
+    Replayed(Uuid),
 }
 
 /// Why it is not written down. Nothing was changed.
@@ -192,21 +195,42 @@ pub async fn begin(
     actor: Actor,
     tenant: Uuid,
     asked: &Asked,
+    idempotent: Option<&Idempotent<'_, Uuid>>,
 ) -> Result<Begun, OperationError> {
     let now = env.clock.now();
     write_tx!(db, "begin_billing_operation", &[tenant], |tx| {
+        let ticket = match idempotency::claim(tx, idempotent, now).await? {
+            Claim::Replay(kept) => return replayed(&kept),
+            Claim::Go(ticket) => ticket,
+        };
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
         Authority::of(tx, &held, actor).await?.require(Permission::ManageBilling)?;
         let running = rows::running(tx, tenant).await?.as_ref().map(Operation::of).transpose()?;
         let request = match (judge(tx, &held, asked, now).await, &running) {
             (Ok(request), Some(running)) if running.request.is_same_as(&request) => {
+                ticket.done(tx, running.id).await?;
                 return Ok(Begun::Joined(running.id));
             }
             (_, Some(_)) => return Err(OperationError::InProgress),
             (judged, None) => judged?,
         };
-        write_down(tx, env, actor, &held, request, now).await
+        let begun = write_down(tx, env, actor, &held, request, now).await?;
+        if let Begun::New { operation, .. } = &begun {
+            ticket.done(tx, operation.id).await?;
+        }
+        Ok(begun)
     })
+}
+
+/// What is kept of an answer is the operation's id: how it went is looked up each time.
+pub fn keep(id: &Uuid) -> Kept {
+    Kept { status: 202, body: json!({ "operationId": id }) }
+}
+
+fn replayed(kept: &Kept) -> Result<Begun, OperationError> {
+    let id = kept.body.get("operationId").and_then(|id| id.as_str()).and_then(|id| id.parse().ok());
+    let id = id.ok_or_else(|| StoreError::corrupt("kept answer", "it names no operation"))?;
+    Ok(Begun::Replayed(id))
 }
 
 async fn write_down(
@@ -241,6 +265,14 @@ pub async fn present(tx: &Tx, tenant: &LockedTenant) -> Result<Present, Operatio
         ever_paid,
         cancel_pending: current.cancel_at.is_some(),
         change_pending: current.pending.is_some(),
+    })
+}
+
+/// What a tenant has and what it could have; none where there is no such tenant.
+pub async fn choices(db: &Database, tenant: Uuid) -> Result<Option<(Present, Vec<Plan>)>, OperationError> {
+    write_tx!(db, "plan_choices", &[tenant], |tx| {
+        let Some(held) = tenants::lock(tx, tenant).await? else { return Ok(None) };
+        Ok(Some((present(tx, &held).await?, plans(tx).await?)))
     })
 }
 

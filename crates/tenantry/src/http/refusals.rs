@@ -34,6 +34,18 @@ refusals! {
         ActiveSubscription, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
         Internal, Unavailable, Timeout
     ];
+    /// Of every route that asks for something that needs Stripe.
+    BillingRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,
+        Unauthenticated, AuthenticationRequired, CardDeclined, ForbiddenTenant, InsufficientPermissions, NotFound,
+        AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict, IdempotencyInFlight, NothingToResume,
+        OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal,
+        StripeRefused, CatalogNotPushed, StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
+    ];
+    /// Of the webhook that Stripe calls.
+    WebhookRefusals = [
+        InvalidSignature, InvalidJson, PayloadTooLarge, Internal, StripeNotConfigured, Unavailable, Timeout
+    ];
     /// Of recording usage.
     UsageRefusals = [
         InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan,

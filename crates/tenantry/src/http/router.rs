@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::openapi::Document;
 use super::problem::{Problem, RequestIdentity, panic_response, render};
-use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints};
+use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks};
 use super::state::AppState;
 
 /// What the deployment decides about requests.
@@ -41,6 +41,16 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(billing::plans::plans))
         .routes(routes!(billing::subscription::subscription))
+        .routes(routes!(billing::invoices::invoices))
+        .routes(routes!(billing::checkout::checkout))
+        .routes(routes!(billing::preview::preview))
+        .routes(routes!(billing::upgrade::upgrade))
+        .routes(routes!(billing::downgrade::downgrade))
+        .routes(routes!(billing::cancel::cancel))
+        .routes(routes!(billing::resume::resume))
+        .routes(routes!(billing::portal::portal))
+        .routes(routes!(billing::operation::operation))
+        .routes(routes!(webhooks::stripe::receive))
         .routes(routes!(usage::record::record, usage::total::total))
         .routes(routes!(usage::check::check))
         .routes(routes!(usage::report::report))

@@ -48,6 +48,18 @@ pub struct CurrentSubscription {
     pub current_period_end: Timestamp,
     /// It ends with the period.
     pub cancel_at_period_end: bool,
+    /// When it ends, where that is decided.
+    pub cancel_at: Option<Timestamp>,
+    /// Seats that are paid for.
+    pub quantity: i32,
+    /// First instant after the trial.
+    pub trial_end: Option<Timestamp>,
+    /// `full`, or `fallback` while its status gives the limits of the default plan only.
+    pub access: String,
+    /// Plan, interval and instant of a change to come.
+    pub pending: Option<(String, String, Timestamp)>,
+    /// Whether it is paid for through Stripe.
+    pub is_paid: bool,
 }
 
 /// The newest version of a plan that was ever loaded.
@@ -82,7 +94,8 @@ query! {
         values ($1, $2, $3, $4, 'active', $5, $6, $7, $5, $5)";
     both CURRENT = "
         select s.id, s.plan_id, s.plan_version, v.definition, s.status, s.billing_interval, s.anchor,
-               s.current_period_start, s.current_period_end, s.cancel_at_period_end
+               s.current_period_start, s.current_period_end, s.cancel_at_period_end, s.cancel_at, s.quantity,
+               s.trial_end, s.access, s.pending_plan_id, s.pending_interval, s.pending_at, s.provider is not null
         from tenantry.tenant_subscriptions s
         join tenantry.plan_versions v on v.plan_id = s.plan_id and v.version = s.plan_version
         where s.tenant_id = $1 and s.ended_at is null";
@@ -143,6 +156,15 @@ pub async fn current(tx: &Tx, tenant: Uuid) -> Result<Option<CurrentSubscription
         current_period_start: row.col(7)?,
         current_period_end: row.col(8)?,
         cancel_at_period_end: row.col(9)?,
+        cancel_at: row.col(10)?,
+        quantity: row.col(11)?,
+        trial_end: row.col(12)?,
+        access: row.col(13)?,
+        pending: match (row.col(14)?, row.col(15)?, row.col(16)?) {
+            (Some(plan), Some(interval), Some(at)) => Some((plan, interval, at)),
+            _ => None,
+        },
+        is_paid: row.col(17)?,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Stripe's invoices, mirrored: what was asked for, what was paid, where it can be seen.
 
 use serde_json::{Value, json};
+use tenantry_stripe::invoice_lines::{self, InvoiceLine};
 use tenantry_stripe::invoices::Invoice;
 use tenantry_stripe::shared::AutomaticTaxStatus;
 
@@ -17,7 +18,12 @@ use crate::write_tx;
 pub async fn mirror(stripe: &Stripe, lease: &Lease, invoice: &Invoice) -> Result<(), SyncError> {
     let now = stripe.env.clock.now();
     let tenant = lease.tenant_id;
-    let row = translate(stripe, invoice);
+    let mut row = translate(stripe, invoice);
+    if invoice.lines.has_more {
+        // The invoice itself has the first ten only.
+        let list = invoice_lines::List { invoice: &invoice.id, limit: Some(100), ..invoice_lines::List::default() };
+        row.lines = lines(&stripe.client.all(&list).await?);
+    }
     write_tx!(stripe.db, "mirror_invoice", &[tenant], |tx| {
         if !customers::hold_lease(tx, &lease.customer_id, lease.token, now).await? {
             return Err(SyncError::LeaseLost);
@@ -59,7 +65,7 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
         amount_remaining: invoice.amount_remaining,
         period_start: invoice.period_start.unwrap_or(created_at),
         period_end: invoice.period_end.unwrap_or(created_at),
-        lines: lines(invoice),
+        lines: lines(&invoice.lines.data),
         taxes: invoice
             .total_taxes
             .iter()
@@ -87,10 +93,8 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
 }
 
 /// The lines as the interface shows them: amounts in minor units, times as RFC 3339.
-fn lines(invoice: &Invoice) -> Value {
-    invoice
-        .lines
-        .data
+fn lines(lines: &[InvoiceLine]) -> Value {
+    lines
         .iter()
         .map(|line| {
             let times = line.times();

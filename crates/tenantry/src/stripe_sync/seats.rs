@@ -18,7 +18,7 @@ pub async fn reconcile(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError>
     if sync::customer_of(stripe, tenant).await?.is_none() {
         return Ok(true);
     }
-    match begin(&stripe.db, &stripe.env, Actor::System, tenant, &Asked::Seats).await {
+    match begin(&stripe.db, &stripe.env, Actor::System, tenant, &Asked::Seats, None).await {
         Ok(begun) => {
             let outcome = operations::execute(stripe, begun, tenant).await?;
             Ok(!matches!(outcome, Outcome::GoesOn(_)))

@@ -68,8 +68,18 @@ problems! {
         "A header has a value that is not allowed; `detail` names the header and the form it must have.";
     InvalidJson, "invalid_json", BAD_REQUEST, "The body is not JSON",
         "The body could not be parsed as one JSON value; `detail` says where it breaks.";
+    InvalidSignature, "invalid_signature", BAD_REQUEST, "The webhook is not from Stripe",
+        "The `Stripe-Signature` header is missing, malformed, too old, or was not made with a webhook secret that is configured here. Nothing was stored.";
+    PlanChangeNotAllowed, "plan_change_not_allowed", BAD_REQUEST, "The plan cannot be changed this way",
+        "The plan is not the kind of change that was asked for: a downgrade was sent to the upgrade, or the tenant has this plan already.";
+    UnknownPlanOrInterval, "unknown_plan_or_interval", BAD_REQUEST, "There is no such plan for this interval",
+        "The catalog sells no plan of this id for this billing interval. `GET /api/billing/plans` lists those it sells.";
     Unauthenticated, "unauthenticated", UNAUTHORIZED, "Who is asking is not known",
         "There is no bearer token, or it is expired, revoked, not meant for this service or not signed by a key it trusts. Send `Authorization: Bearer` with a valid token or API key.";
+    AuthenticationRequired, "authentication_required", PAYMENT_REQUIRED, "The bank wants the payment confirmed",
+        "The card's holder has to confirm the payment on the page at `url`; the change takes effect once that is done.";
+    CardDeclined, "card_declined", PAYMENT_REQUIRED, "The card was declined",
+        "The payment failed and nothing was changed; `declineCode` is the bank's reason as Stripe tells it.";
     MetricNotInPlan, "metric_not_in_plan", PAYMENT_REQUIRED, "The plan does not include this metric",
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
@@ -86,6 +96,12 @@ problems! {
         "The tenant has a paid subscription that is still running. Cancel it first.";
     AlreadyMember, "already_member", CONFLICT, "Already a member",
         "The user belongs to the tenant already. Change the role with PATCH.";
+    AlreadySubscribed, "already_subscribed", CONFLICT, "The tenant pays for a plan already",
+        "A checkout is for tenants without a paid subscription. Upgrade or downgrade the one that is there.";
+    CancellationPending, "cancellation_pending", CONFLICT, "The subscription is to end",
+        "A cancellation is pending, so the plan cannot be changed. Resume the subscription first.";
+    CheckoutRequired, "checkout_required", CONFLICT, "There is no paid subscription",
+        "The tenant pays for nothing yet: a plan is bought with a checkout, not changed.";
     Conflict, "conflict", CONFLICT, "The present state does not allow this",
         "Something else changed in between, or the object is in a state that does not allow the request. Read it again and decide anew.";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The event key was used for another event",
@@ -94,6 +110,10 @@ problems! {
         "A request with the same `Idempotency-Key` has not been answered yet. Wait and send it again.";
     LastOwner, "last_owner", CONFLICT, "An organization keeps an owner",
         "The change would leave the organization without an owner. Make somebody else an owner first.";
+    NothingToResume, "nothing_to_resume", CONFLICT, "Nothing is pending",
+        "Neither a cancellation nor a change of plan is pending that could be taken back.";
+    OperationInProgress, "operation_in_progress", CONFLICT, "Another change is under way",
+        "Another change of this subscription is not done yet. Wait and send the request again.";
     SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
@@ -114,8 +134,16 @@ problems! {
         "The caller asks more often than this route allows. Wait as long as `Retry-After` says.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "The server failed",
         "A fault of the server. Its log has the cause under the `requestId`. A POST with an idempotency key can be repeated safely.";
+    StripeRefused, "stripe_refused", BAD_GATEWAY, "Stripe refuses this",
+        "Stripe refuses what was asked of it for a reason that the caller cannot mend; the server's log has it. Nothing was changed.";
+    CatalogNotPushed, "catalog_not_pushed", SERVICE_UNAVAILABLE, "The plan is not at Stripe yet",
+        "The plan has no price at Stripe: the operator has to push the catalog. Nothing was changed.";
     Overloaded, "overloaded", SERVICE_UNAVAILABLE, "The server has too much to do",
         "The queue is full; nothing was done. Send the request again after `Retry-After` seconds.";
+    StripeNotConfigured, "stripe_not_configured", SERVICE_UNAVAILABLE, "Billing is off",
+        "This deployment has no Stripe account, so nothing can be bought or changed.";
+    StripeUnavailable, "stripe_unavailable", SERVICE_UNAVAILABLE, "Stripe is out of reach",
+        "Stripe could not be reached. What was asked for is written down and done as soon as it can be; `operationId` tells how it goes.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "Something the server needs is out of reach",
         "The database or the issuer of the tokens cannot be reached. Send the request again after `Retry-After` seconds.";
     Timeout, "timeout", GATEWAY_TIMEOUT, "The request took too long",
@@ -123,6 +151,11 @@ problems! {
 }
 
 impl Code {
+    /// The code of a stable name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
     /// The code for an answer that only has a status: those that the router and its layers make.
     pub(super) fn of_status(status: StatusCode) -> Self {
         match status {
@@ -144,8 +177,8 @@ impl Code {
     /// Seconds after which sending the same request again makes sense, for the codes that say so.
     pub(super) const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::IdempotencyInFlight | Self::Overloaded | Self::RateLimited => Some(1),
-            Self::Unavailable => Some(5),
+            Self::IdempotencyInFlight | Self::OperationInProgress | Self::Overloaded | Self::RateLimited => Some(1),
+            Self::StripeUnavailable | Self::Unavailable => Some(5),
             _ => None,
         }
     }

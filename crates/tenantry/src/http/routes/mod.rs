@@ -9,3 +9,4 @@ pub mod tenants;
 pub mod usage;
 pub mod users;
 pub mod webhook_endpoints;
+pub mod webhooks;

@@ -128,7 +128,7 @@ impl From<StripeError> for StepError {
 /// takes longer than a request should, or where the caller goes away.
 pub async fn execute(stripe: &Stripe, begun: Begun, tenant: Uuid) -> Result<Outcome, SyncError> {
     let id = match begun {
-        Begun::Joined(id) => id,
+        Begun::Joined(id) | Begun::Replayed(id) => id,
         Begun::New { operation, job, lease } => {
             let id = operation.id;
             let worker = stripe.clone();

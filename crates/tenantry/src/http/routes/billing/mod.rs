@@ -1,4 +1,14 @@
-//! Plans and subscriptions.
+//! Plans, subscriptions, invoices, and what needs Stripe.
 
+pub mod asking;
+pub mod cancel;
+pub mod checkout;
+pub mod downgrade;
+pub mod invoices;
+pub mod operation;
 pub mod plans;
+pub mod portal;
+pub mod preview;
+pub mod resume;
 pub mod subscription;
+pub mod upgrade;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::asking::PlanChange;
 use crate::http::caller::{Permitted, ViewBilling};
 use crate::http::problem::Problem;
 use crate::http::refusals::ReadRefusals;
@@ -43,8 +44,30 @@ pub struct SubscriptionView {
     /// First instant after it.
     #[schema(value_type = String, format = DateTime)]
     pub current_period_end: jiff::Timestamp,
+    /// First instant of the billing period that is paid for; of a free plan the usage period.
+    #[schema(value_type = String, format = DateTime)]
+    pub billing_period_start: jiff::Timestamp,
+    /// First instant after it.
+    #[schema(value_type = String, format = DateTime)]
+    pub billing_period_end: jiff::Timestamp,
     /// Whether it ends with the period.
     pub cancel_at_period_end: bool,
+    /// When it ends, where that is decided.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub cancel_at: Option<jiff::Timestamp>,
+    /// Whether it is paid for through Stripe.
+    pub paid: bool,
+    /// Seats that are paid for.
+    #[schema(example = 1)]
+    pub quantity: i32,
+    /// First instant after the trial.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub trial_end: Option<jiff::Timestamp>,
+    /// `full`; `fallback` while a payment is overdue beyond its grace, and the limits of the default plan hold.
+    #[schema(example = "full")]
+    pub access: String,
+    /// A change of plan to come.
+    pub pending_change: Option<PlanChange>,
     /// Where each metric stands in the current period.
     pub limits: BTreeMap<String, LimitView>,
 }
@@ -73,7 +96,19 @@ pub async fn subscription(
             billing_interval: current.subscription.billing_interval,
             current_period_start: current.start,
             current_period_end: current.end,
+            billing_period_start: current.subscription.current_period_start,
+            billing_period_end: current.subscription.current_period_end,
             cancel_at_period_end: current.subscription.cancel_at_period_end,
+            cancel_at: current.subscription.cancel_at,
+            paid: current.subscription.is_paid,
+            quantity: current.subscription.quantity,
+            trial_end: current.subscription.trial_end,
+            access: current.subscription.access,
+            pending_change: current.subscription.pending.map(|(plan_id, billing_interval, effective_at)| PlanChange {
+                plan_id,
+                billing_interval,
+                effective_at,
+            }),
             limits: current.limits.iter().map(|(metric, limit)| (metric.clone(), limit.into())).collect(),
         },
     }))

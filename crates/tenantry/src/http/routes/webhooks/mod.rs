@@ -1,0 +1,3 @@
+//! What others call when something happened.
+
+pub mod stripe;
