@@ -14,6 +14,7 @@ use crate::engine::{
 use crate::fault::{Answer, Fault};
 use crate::http::{
     Args, CREATED, Kind, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, one_of, param, text, time,
+    unsupported,
 };
 use crate::model::{Invoice, InvoiceStatus};
 
@@ -26,9 +27,9 @@ const FIELDS: &[Param] = &[
     anything("custom_fields"),
     integer("days_until_due"),
     text("default_payment_method"),
-    anything("default_tax_rates"),
+    unsupported("default_tax_rates"),
     text("description"),
-    anything("discounts"),
+    unsupported("discounts"),
     time("due_date"),
     time("effective_at"),
     text("footer"),
@@ -57,9 +58,9 @@ const PREVIEW: &[Param] = &[
     object("automatic_tax", &[boolean("enabled").required(), anything("liability")]),
     text("currency"),
     text("customer"),
-    anything("customer_details"),
-    anything("discounts"),
-    anything("invoice_items"),
+    unsupported("customer_details"),
+    unsupported("discounts"),
+    unsupported("invoice_items"),
     one_of("preview_mode", &["next", "recurring"]),
     text("subscription"),
     object(
@@ -70,7 +71,7 @@ const PREVIEW: &[Param] = &[
             param("cancel_at", Kind::TimeOr(&["min_period_end", "max_period_end"])),
             boolean("cancel_at_period_end"),
             boolean("cancel_now"),
-            anything("default_tax_rates"),
+            unsupported("default_tax_rates"),
             ITEMS,
             PRORATION,
             PRORATION_DATE,
