@@ -17,6 +17,7 @@ use crate::http::{
     unsupported,
 };
 use crate::model::{Invoice, InvoiceStatus};
+use crate::render::embedded;
 
 const FIELDS: &[Param] = &[
     anything("account_tax_ids"),
@@ -345,8 +346,11 @@ fn create_preview(work: &mut Work, call: &Call) -> Answer {
     let mut shown = trial.invoice_json(&invoice);
     if let Some(members) = shown.as_object_mut() {
         let upcoming = format!("upcoming_{}", invoice.id);
-        members.insert("id".to_owned(), upcoming.into());
+        members.insert("id".to_owned(), upcoming.clone().into());
         members.insert("status".to_owned(), "draft".into());
+        // All of them: there is nothing yet whose lines could be listed.
+        let lines: Vec<Value> = invoice.lines.iter().map(|line| trial.line_json(line, &invoice)).collect();
+        members.insert("lines".to_owned(), embedded(&lines, &format!("/v1/invoices/{upcoming}/lines")));
         for name in ["number", "hosted_invoice_url", "invoice_pdf", "effective_at", "ending_balance"] {
             members.insert(name.to_owned(), Value::Null);
         }
