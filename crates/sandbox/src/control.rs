@@ -257,9 +257,13 @@ impl Control {
         Ok(())
     }
 
-    /// Everything that the sandbox holds, for people to read. Its shape may change.
+    /// Everything that the sandbox holds but signing secrets, for people to read. Its shape may change.
     pub fn dump(&self) -> Value {
-        let state = self.shared.core().state.clone();
+        let mut state = self.shared.core().state.clone();
+        let endpoints: Vec<String> = state.endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
+        for endpoint in endpoints {
+            state.endpoints.edit(&endpoint, |endpoint| endpoint.secrets.clear());
+        }
         serde_json::to_value(&state).unwrap_or(Value::Null)
     }
 }

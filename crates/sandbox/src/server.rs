@@ -6,7 +6,7 @@ mod control_routes;
 mod persist;
 pub(crate) mod shared;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Sandbox {
         let address =
             listener.local_addr().map_err(|source| SandboxError::Listen { address: settings.listen, source })?;
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared::new(settings, loaded, format!("http://{address}"))?);
+        let shared = Arc::new(Shared::new(settings, loaded, base_url(address))?);
         // Tells now, not at the first change, that the file cannot be written.
         shared.persist.flush(&shared).await?;
         let tasks = vec![
@@ -86,6 +86,16 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Listening everywhere is not an address that a browser can go to.
+fn base_url(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{address}")
 }
 
 /// Does what falls due while nobody asks.

@@ -45,7 +45,17 @@ pub(crate) fn save(path: &Path, state: &State) -> Result<(), SandboxError> {
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let text = serde_json::to_vec(&Write { format: FORMAT, state }).map_err(|error| failed(error.into()))?;
-    let mut file = std::fs::File::create(&beside).map_err(failed)?;
-    file.write_all(&text).and_then(|()| file.sync_data()).map_err(failed)?;
+    let mut file = private().open(&beside).map_err(failed)?;
+    // Not forced to the disk: what must survive is the end of the process, and each answer waits for this.
+    file.write_all(&text).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
+}
+
+/// Signing secrets are in the file: it is for its owner only.
+fn private() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

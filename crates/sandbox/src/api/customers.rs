@@ -9,13 +9,14 @@ use crate::engine::{Cancel, Work, attach, cancel_now};
 use crate::fault::{Answer, Fault};
 use crate::http::{
     ADDRESS, Args, CREATED, METADATA, ONE, PAGE, Param, anything, integer, object, objects, one_of, text, texts,
+    unsupported,
 };
 use crate::model::{Address, Customer, TaxId};
 
 const FIELDS: &[Param] = &[
     ADDRESS,
     integer("balance"),
-    anything("cash_balance"),
+    unsupported("cash_balance"),
     text("description"),
     text("email"),
     text("invoice_prefix"),

@@ -8,7 +8,7 @@ use super::{Call, Route, delete, get, post};
 use crate::engine::{NewItem, Work, amount, attach_item, exponent, line_of_item, refresh_tax, round};
 use crate::fault::{Answer, Fault};
 use crate::http::{
-    Args, CREATED, Kind, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, one_of, param, text, time,
+    Args, CREATED, Kind, METADATA, ONE, PAGE, Param, boolean, integer, object, one_of, param, text, time, unsupported,
 };
 use crate::model::{Invoice, InvoiceItem, InvoiceStatus, Time};
 
@@ -16,18 +16,18 @@ const FIELDS: &[Param] = &[
     integer("amount"),
     text("description"),
     boolean("discountable"),
-    anything("discounts"),
+    unsupported("discounts"),
     METADATA,
     object("period", &[time("end").required(), time("start").required()]),
     object("pricing", &[text("price")]),
     integer("quantity"),
     one_of("tax_behavior", &["exclusive", "inclusive", "unspecified"]),
     text("tax_code"),
-    anything("tax_rates"),
+    unsupported("tax_rates"),
     param("unit_amount_decimal", Kind::Decimal),
 ];
 const CREATE: &[Param] =
-    &[text("currency"), text("customer").required(), text("invoice"), anything("price_data"), text("subscription")];
+    &[text("currency"), text("customer").required(), text("invoice"), unsupported("price_data"), text("subscription")];
 const LIST: &[Param] = &[CREATED, text("customer"), text("invoice"), boolean("pending")];
 
 pub(super) const ROUTES: &[Route] = &[

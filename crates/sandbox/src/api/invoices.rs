@@ -14,8 +14,10 @@ use crate::engine::{
 use crate::fault::{Answer, Fault};
 use crate::http::{
     Args, CREATED, Kind, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, one_of, param, text, time,
+    unsupported,
 };
 use crate::model::{Invoice, InvoiceStatus};
+use crate::render::embedded;
 
 const FIELDS: &[Param] = &[
     anything("account_tax_ids"),
@@ -26,9 +28,9 @@ const FIELDS: &[Param] = &[
     anything("custom_fields"),
     integer("days_until_due"),
     text("default_payment_method"),
-    anything("default_tax_rates"),
+    unsupported("default_tax_rates"),
     text("description"),
-    anything("discounts"),
+    unsupported("discounts"),
     time("due_date"),
     time("effective_at"),
     text("footer"),
@@ -57,9 +59,9 @@ const PREVIEW: &[Param] = &[
     object("automatic_tax", &[boolean("enabled").required(), anything("liability")]),
     text("currency"),
     text("customer"),
-    anything("customer_details"),
-    anything("discounts"),
-    anything("invoice_items"),
+    unsupported("customer_details"),
+    unsupported("discounts"),
+    unsupported("invoice_items"),
     one_of("preview_mode", &["next", "recurring"]),
     text("subscription"),
     object(
@@ -70,7 +72,7 @@ const PREVIEW: &[Param] = &[
             param("cancel_at", Kind::TimeOr(&["min_period_end", "max_period_end"])),
             boolean("cancel_at_period_end"),
             boolean("cancel_now"),
-            anything("default_tax_rates"),
+            unsupported("default_tax_rates"),
             ITEMS,
             PRORATION,
             PRORATION_DATE,
@@ -344,8 +346,11 @@ fn create_preview(work: &mut Work, call: &Call) -> Answer {
     let mut shown = trial.invoice_json(&invoice);
     if let Some(members) = shown.as_object_mut() {
         let upcoming = format!("upcoming_{}", invoice.id);
-        members.insert("id".to_owned(), upcoming.into());
+        members.insert("id".to_owned(), upcoming.clone().into());
         members.insert("status".to_owned(), "draft".into());
+        // All of them: there is nothing yet whose lines could be listed.
+        let lines: Vec<Value> = invoice.lines.iter().map(|line| trial.line_json(line, &invoice)).collect();
+        members.insert("lines".to_owned(), embedded(&lines, &format!("/v1/invoices/{upcoming}/lines")));
         for name in ["number", "hosted_invoice_url", "invoice_pdf", "effective_at", "ending_balance"] {
             members.insert(name.to_owned(), Value::Null);
         }

@@ -122,12 +122,14 @@ fn event(work: &mut Work, call: &Call) -> Answer {
         let message = "The timestamp must be within the past 35 calendar days or up to 5 minutes in the future.";
         return Err(Fault::invalid(message).code("timestamp_out_of_range").param("timestamp"));
     }
-    let id = args.owned("identifier").unwrap_or_else(|| work.id("", 32));
-    if work.state.meter_events.get(&id).is_some_and(|known| known.created > work.now - REMEMBERED) {
-        let message = format!("An event already exists with identifier {id}.");
+    let identifier = args.owned("identifier").unwrap_or_else(|| work.id("", 32));
+    let oldest = work.now - REMEMBERED;
+    let recent = work.state.meter_events.iter().rev().take_while(|known| known.created > oldest);
+    if recent.map(|known| &known.identifier).any(|known| *known == identifier) {
+        let message = format!("An event already exists with identifier {identifier}.");
         return Err(Fault::invalid(message).code("duplicate_meter_event").param("identifier"));
     }
-    let event = MeterEvent { id, created: work.now, event_name, timestamp, payload };
+    let event = MeterEvent { id: work.id("mev_", 24), identifier, created: work.now, event_name, timestamp, payload };
     let shown = work.meter_event_json(&event);
     work.state.meter_events.put(event);
     Ok(shown)

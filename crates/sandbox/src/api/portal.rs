@@ -4,7 +4,9 @@ use super::list::page;
 use super::{Call, Route, get, post};
 use crate::engine::Work;
 use crate::fault::{Answer, Fault};
-use crate::http::{Args, METADATA, ONE, PAGE, Param, anything, boolean, object, objects, one_of, text, texts};
+use crate::http::{
+    Args, METADATA, ONE, PAGE, Param, anything, boolean, object, objects, one_of, text, texts, unsupported,
+};
 use crate::model::{Metadata, PortalConfiguration, PortalSession};
 
 const PRORATION: Param = one_of("proration_behavior", &["always_invoice", "create_prorations", "none"]);
@@ -32,7 +34,7 @@ const FEATURES: &[Param] = &[
                 &[text("product").required(), texts("prices").required(), anything("adjustable_quantity")],
             ),
             PRORATION,
-            anything("schedule_at_period_end"),
+            unsupported("schedule_at_period_end"),
             one_of("trial_update_behavior", &["continue_trial", "end_trial"]),
             one_of("billing_cycle_anchor", &["now", "unchanged"]),
         ],

@@ -7,8 +7,8 @@ use super::{Call, Route, get, post};
 use crate::engine::{Work, exponent};
 use crate::fault::{Answer, Fault};
 use crate::http::{
-    Args, CREATED, Kind, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, objects, one_of, param, text,
-    texts,
+    Args, CREATED, Kind, METADATA, ONE, PAGE, Param, boolean, integer, object, objects, one_of, param, text, texts,
+    unsupported,
 };
 use crate::model::{Price, Product, Recurring, Tier, TiersMode};
 
@@ -29,8 +29,8 @@ pub(super) const PRICE_DATA: &[Param] = &[
     integer("unit_amount"),
     param("unit_amount_decimal", Kind::Decimal),
     METADATA,
-    anything("currency_options"),
-    anything("custom_unit_amount"),
+    unsupported("currency_options"),
+    unsupported("custom_unit_amount"),
 ];
 const CREATE: &[Param] = &[
     boolean("active"),
@@ -51,11 +51,11 @@ const CREATE: &[Param] = &[
     ),
     one_of("tiers_mode", &["graduated", "volume"]),
     boolean("transfer_lookup_key"),
-    anything("transform_quantity"),
+    unsupported("transform_quantity"),
 ];
 const UPDATE: &[Param] = &[
     boolean("active"),
-    anything("currency_options"),
+    unsupported("currency_options"),
     text("lookup_key"),
     METADATA,
     text("nickname"),

@@ -7,21 +7,22 @@ use crate::engine::{Calendar, Cancel, Work, begin_phases, cancel_schedule, relea
 use crate::fault::{Answer, Fault};
 use crate::http::{
     Args, CREATED, Kind, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, objects, one_of, param, text,
+    unsupported,
 };
 use crate::model::{Phase, PhaseItem, Recurring, Schedule, ScheduleStatus, Time};
 
 const DURATION: Param =
     object("duration", &[one_of("interval", &["day", "week", "month", "year"]).required(), integer("interval_count")]);
 const PHASE: &[Param] = &[
-    anything("add_invoice_items"),
+    unsupported("add_invoice_items"),
     anything("automatic_tax"),
     one_of("billing_cycle_anchor", &["automatic", "phase_start"]),
     one_of("collection_method", &["charge_automatically", "send_invoice"]),
     text("currency"),
     text("default_payment_method"),
-    anything("default_tax_rates"),
+    unsupported("default_tax_rates"),
     text("description"),
-    anything("discounts"),
+    unsupported("discounts"),
     DURATION,
     param("end_date", Kind::TimeOr(&["now"])),
     anything("invoice_settings"),
@@ -31,9 +32,9 @@ const PHASE: &[Param] = &[
             text("price").required(),
             integer("quantity"),
             METADATA,
-            anything("tax_rates"),
-            anything("discounts"),
-            anything("billing_thresholds"),
+            unsupported("tax_rates"),
+            unsupported("discounts"),
+            unsupported("billing_thresholds"),
         ],
     )
     .required(),

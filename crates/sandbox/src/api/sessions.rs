@@ -7,6 +7,7 @@ use crate::engine::{Work, expire_session};
 use crate::fault::{Answer, Fault};
 use crate::http::{
     Args, CREATED, METADATA, ONE, PAGE, Param, anything, boolean, integer, object, objects, one_of, text, texts, time,
+    unsupported,
 };
 use crate::model::{LineItem, Session, SessionStatus, SubscriptionData, Time};
 
@@ -20,7 +21,7 @@ const DATA: &[Param] = &[
     time("trial_end"),
     integer("trial_period_days"),
     anything("trial_settings"),
-    anything("default_tax_rates"),
+    unsupported("default_tax_rates"),
 ];
 const CREATE: &[Param] = &[
     boolean("allow_promotion_codes"),
@@ -43,11 +44,11 @@ const CREATE: &[Param] = &[
     ),
     anything("custom_fields"),
     anything("custom_text"),
-    anything("discounts"),
+    unsupported("discounts"),
     integer("expires_at"),
     objects(
         "line_items",
-        &[text("price").required(), integer("quantity"), anything("adjustable_quantity"), anything("tax_rates")],
+        &[text("price").required(), integer("quantity"), anything("adjustable_quantity"), unsupported("tax_rates")],
     ),
     text("locale"),
     METADATA,

@@ -5,7 +5,7 @@ use super::subscription_params::{BEHAVIOR, PRORATION, PRORATION_DATE};
 use super::{Call, Route, get, post};
 use crate::engine::{Behaviour, Change, ItemChange, Work, update as update_now};
 use crate::fault::{Answer, Fault};
-use crate::http::{METADATA, ONE, PAGE, Param, anything, boolean, integer, text};
+use crate::http::{METADATA, ONE, PAGE, Param, boolean, integer, text, unsupported};
 use crate::model::{Item, Subscription};
 
 const UPDATE: &[Param] = &[
@@ -16,8 +16,8 @@ const UPDATE: &[Param] = &[
     PRORATION,
     PRORATION_DATE,
     integer("quantity"),
-    anything("tax_rates"),
-    anything("discounts"),
+    unsupported("tax_rates"),
+    unsupported("discounts"),
 ];
 
 pub(super) const ROUTES: &[Route] = &[

@@ -3,7 +3,7 @@
 use crate::engine::{Behaviour, Change, ItemChange, Prorate, TrialEnd, Work};
 use crate::fault::Fault;
 use crate::http::{
-    Args, Kind, METADATA, Param, anything, boolean, integer, object, objects, one_of, param, text, time,
+    Args, Kind, METADATA, Param, anything, boolean, integer, object, objects, one_of, param, text, time, unsupported,
 };
 use crate::model::{BillingMode, MissingMethod, Time};
 
@@ -30,25 +30,25 @@ pub(super) const ITEMS: Param = objects(
         boolean("deleted"),
         boolean("clear_usage"),
         METADATA,
-        anything("tax_rates"),
-        anything("discounts"),
-        anything("billing_thresholds"),
+        unsupported("tax_rates"),
+        unsupported("discounts"),
+        unsupported("billing_thresholds"),
     ],
 );
 
 /// What creating, changing and previewing a subscription share.
 pub(super) const COMMON: &[Param] = &[
     AUTOMATIC_TAX,
-    anything("add_invoice_items"),
-    anything("billing_thresholds"),
+    unsupported("add_invoice_items"),
+    unsupported("billing_thresholds"),
     boolean("cancel_at_period_end"),
     one_of("collection_method", &["charge_automatically", "send_invoice"]),
     integer("days_until_due"),
     text("default_payment_method"),
     text("default_source"),
-    anything("default_tax_rates"),
+    unsupported("default_tax_rates"),
     text("description"),
-    anything("discounts"),
+    unsupported("discounts"),
     anything("invoice_settings"),
     METADATA,
     boolean("off_session"),
@@ -61,7 +61,7 @@ pub(super) const COMMON: &[Param] = &[
             one_of("save_default_payment_method", &["off", "on_subscription"]),
         ],
     ),
-    anything("pending_invoice_item_interval"),
+    unsupported("pending_invoice_item_interval"),
     PRORATION,
     TRIAL_END,
     boolean("trial_from_plan"),

@@ -13,12 +13,12 @@ use crate::engine::{
     update as update_now,
 };
 use crate::fault::{Answer, Fault};
-use crate::http::{Args, CREATED, Kind, ONE, PAGE, Param, anything, boolean, integer, one_of, param, text, time};
+use crate::http::{Args, CREATED, Kind, ONE, PAGE, Param, boolean, integer, one_of, param, text, time, unsupported};
 use crate::model::{Metadata, Status, Subscription, Time};
 
 const CREATE: &[Param] = &[
     time("billing_cycle_anchor"),
-    anything("billing_cycle_anchor_config"),
+    unsupported("billing_cycle_anchor_config"),
     BILLING_MODE,
     param("cancel_at", Kind::TimeOr(&["min_period_end", "max_period_end"])),
     text("currency"),
@@ -31,7 +31,7 @@ const UPDATE: &[Param] = &[
     param("cancel_at", Kind::TimeOr(&["min_period_end", "max_period_end"])),
     CANCELLATION,
     ITEMS,
-    anything("pause_collection"),
+    unsupported("pause_collection"),
     PRORATION_DATE,
 ];
 const LIST: &[Param] = &[

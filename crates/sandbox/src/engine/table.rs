@@ -1,9 +1,11 @@
 //! Objects of one kind, in the order of their making. A copy is cheap: it shares everything that is not changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rpds::RedBlackTreeMapSync as Tree;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 /// An object that has an id.
 pub(crate) trait Row: Clone {
@@ -16,9 +18,16 @@ pub(crate) trait Row: Clone {
 /// See the module. Places are handed out once and never again.
 #[derive(Debug, Clone)]
 pub(crate) struct Table<T> {
-    rows: Tree<u64, Arc<T>>,
+    rows: Tree<u64, Arc<Slot<T>>>,
     places: Tree<String, u64>,
     next: u64,
+}
+
+/// A row and, once it was written, how: the state is written after each change, and most rows did not change.
+#[derive(Debug)]
+struct Slot<T> {
+    row: T,
+    written: OnceLock<Box<RawValue>>,
 }
 
 impl<T> Default for Table<T> {
@@ -29,7 +38,7 @@ impl<T> Default for Table<T> {
 
 impl<T: Row> Table<T> {
     pub(crate) fn get(&self, id: &str) -> Option<&T> {
-        self.rows.get(self.places.get(id)?).map(Arc::as_ref)
+        self.rows.get(self.places.get(id)?).map(|slot| &slot.row)
     }
 
     /// Adds an object, or puts it in the place of the one with its id.
@@ -40,7 +49,7 @@ impl<T: Row> Table<T> {
             self.places.insert_mut(row.id().to_owned(), place);
             place
         });
-        self.rows.insert_mut(place, Arc::new(row));
+        self.rows.insert_mut(place, Arc::new(Slot { row, written: OnceLock::new() }));
     }
 
     pub(crate) fn remove(&mut self, id: &str) {
@@ -61,7 +70,7 @@ impl<T: Row> Table<T> {
 
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.rows.values().map(Arc::as_ref)
+        self.rows.values().map(|slot| &slot.row)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -71,7 +80,16 @@ impl<T: Row> Table<T> {
 
 impl<T: Serialize> Serialize for Table<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.values().map(Arc::as_ref))
+        let mut written = Vec::with_capacity(self.rows.size());
+        for slot in self.rows.values() {
+            if slot.written.get().is_none() {
+                let text = to_raw_value(&slot.row).map_err(S::Error::custom)?;
+                // Another thread may have been faster, with the same text.
+                let _ = slot.written.set(text);
+            }
+            written.extend(slot.written.get());
+        }
+        serializer.collect_seq(written)
     }
 }
 

@@ -10,6 +10,6 @@ mod service;
 pub(crate) use args::Args;
 pub(crate) use params::{
     ADDRESS, CREATED, Kind, METADATA, ONE, PAGE, Param, Tables, anything, boolean, integer, object, objects, one_of,
-    param, text, texts, time,
+    param, text, texts, time, unsupported,
 };
 pub(crate) use service::{Raw, Reply, answer};

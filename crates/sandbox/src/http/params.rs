@@ -36,6 +36,9 @@ pub(crate) enum Kind {
     Pairs,
     /// Accepted and kept without looking into it: nothing here depends on it.
     Anything,
+    /// A parameter of Stripe's that would change what happens, and that the sandbox does not have: refused, so that
+    /// nothing is left out silently.
+    Unsupported,
 }
 
 impl Param {
@@ -82,6 +85,10 @@ pub(crate) const fn texts(name: &'static str) -> Param {
 
 pub(crate) const fn anything(name: &'static str) -> Param {
     param(name, Kind::Anything)
+}
+
+pub(crate) const fn unsupported(name: &'static str) -> Param {
+    param(name, Kind::Unsupported)
 }
 
 pub(crate) const METADATA: Param = param("metadata", Kind::Pairs);
@@ -144,6 +151,10 @@ fn value(param: &Param, node: Node, full: &str) -> Result<Value, Fault> {
         return empty(param, full);
     }
     match (param.kind, node) {
+        (Kind::Unsupported, _) => {
+            let message = format!("The sandbox does not support the parameter {full}.");
+            Err(Fault::invalid(message).code("not_in_sandbox").param(full))
+        }
         (Kind::Anything, node) => Ok(free(node)),
         (Kind::Object(fields), Node::Map(below)) => {
             Ok(Value::Object(check_fields(&fields.iter().collect::<Vec<_>>(), below, full)?))

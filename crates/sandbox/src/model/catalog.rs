@@ -81,10 +81,11 @@ pub(crate) struct Meter {
     pub(crate) deactivated_at: Option<Time>,
 }
 
-/// What a meter counts. Its id is the identifier, which keeps it from counting twice.
+/// What a meter counts. Its identifier keeps it from counting twice within a day.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MeterEvent {
     pub(crate) id: String,
+    pub(crate) identifier: String,
     pub(crate) created: Time,
     pub(crate) event_name: String,
     pub(crate) timestamp: Time,

@@ -133,12 +133,13 @@ fn checkout(work: &Work, session: &Session, message: Option<String>, form: Fille
     let country = customer.and_then(|customer| customer.country());
     let percent = if session.automatic_tax { rate_percent(country, "none") } else { Some(0) };
     let tax = tax_part(subtotal, percent.unwrap_or(0));
+    let free = session.data.trial_days.is_some() || session.data.trial_end.is_some();
     let lines: Vec<Line> = prices
         .clone()
         .map(|(item, price)| Line {
             name: format!("{} × {}", item.quantity.unwrap_or(1), work.product_name(price)),
             rate: rate(price),
-            amount: money(work.line_item_amount(item)),
+            amount: if free { "free for now".to_owned() } else { money(work.line_item_amount(item)) },
         })
         .collect();
     let whole: i64 = session.line_items.iter().map(|item| work.line_item_amount(item)).sum();

@@ -44,7 +44,6 @@ impl Work {
             "review": null,
             "setup_future_usage": "off_session",
             "shipping": null,
-            "source": null,
             "statement_descriptor": null,
             "statement_descriptor_suffix": null,
             "status": intent.status,

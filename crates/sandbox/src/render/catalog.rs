@@ -109,7 +109,7 @@ impl Work {
             "object": "billing.meter_event",
             "created": event.created,
             "event_name": event.event_name,
-            "identifier": event.id,
+            "identifier": event.identifier,
             "livemode": false,
             "payload": event.payload,
             "timestamp": event.timestamp,

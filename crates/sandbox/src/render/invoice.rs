@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::beginning;
 use super::customer::address_json;
-use super::embedded;
 use crate::engine::{Work, rate_percent, unit_decimal};
 use crate::model::{Credited, Invoice, InvoiceItem, InvoiceStatus, Line};
 
@@ -66,7 +66,7 @@ impl Work {
             "issuer": { "type": "self" },
             "last_finalization_error": invoice.last_finalization_error,
             "latest_revision": null,
-            "lines": embedded(&lines, &format!("/v1/invoices/{}/lines", invoice.id)),
+            "lines": beginning(&lines, &format!("/v1/invoices/{}/lines", invoice.id)),
             "livemode": false,
             "metadata": invoice.metadata,
             "next_payment_attempt": invoice.next_payment_attempt,

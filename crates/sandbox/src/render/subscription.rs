@@ -133,7 +133,6 @@ impl Work {
                 "billing_thresholds": null,
                 "collection_method": "charge_automatically",
                 "default_payment_method": null,
-                "default_source": null,
                 "description": null,
                 "invoice_settings": { "account_tax_ids": null, "days_until_due": null, "issuer": { "type": "self" } },
                 "on_behalf_of": null,

@@ -47,7 +47,6 @@ pub(super) async fn handle(
         head.request_id = number(&shared);
         return head.respond(fault.into());
     }
-    let _open = shared.gate.read().await;
     head.request_id = number(&shared);
     let in_flight = match InFlight::take(&shared, raw.idempotency_key.as_deref().filter(|_| method == Method::POST)) {
         Ok(guard) => guard,
@@ -85,6 +84,8 @@ fn dropped() -> Response<Body> {
 
 /// Executes a request at the sandbox's time, and returns when what it changed is kept.
 async fn execute(shared: &Arc<Shared>, raw: &Raw, head: &Head) -> Reply {
+    // Taken here and not earlier: a request that is made to hang must not hold the clock.
+    let _open = shared.gate.read().await;
     let (reply, changed) = {
         let mut core = shared.core();
         let due = shared.catch_up_locked(&mut core);

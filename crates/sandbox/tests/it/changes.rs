@@ -164,3 +164,24 @@ async fn cancel_at_the_end_can_be_undone_and_ends_without_an_invoice() {
     assert_eq!(list(&world.get("/v1/invoices").await).len(), 1);
     assert_eq!(world.call("DELETE", &path, &[]).await.0, 404);
 }
+
+#[tokio::test]
+async fn a_trial_and_a_cycle_end_when_told_to() {
+    let world = World::start().await;
+    let pro = world.price("Pro", "3100", "month").await;
+    let subscription = world.subscribed(&pro, &[("trial_period_days", "14")]).await;
+    let path = format!("/v1/subscriptions/{}", id(&subscription));
+    world.advance(DAY).await;
+    let begun = world.post(&path, &[("trial_end", "now"), ("expand[]", "latest_invoice")]).await;
+    let now = number(&subscription["created"]) + DAY;
+    assert_eq!((text(&begun["status"]), number(&begun["trial_end"])), ("active".to_owned(), now));
+    assert_eq!(amounts(&begun["latest_invoice"]), [3100]);
+    world.advance(10 * DAY).await;
+    let form =
+        [("billing_cycle_anchor", "now"), ("proration_behavior", "create_prorations"), ("expand[]", "latest_invoice")];
+    let again = world.post(&path, &form).await;
+    assert_eq!(number(&again["billing_cycle_anchor"]), now + 10 * DAY);
+    // 21 of 31 days are given back.
+    assert_eq!(amounts(&again["latest_invoice"]), [-2100, 3100]);
+    assert_eq!(again["latest_invoice"]["status"], "paid");
+}

@@ -12,6 +12,7 @@ async fn parameters_are_judged_at_every_depth() {
         ("/v1/customers", &[("address[contry]", "DE")], "parameter_unknown", "address[contry]"),
         ("/v1/products", &[], "parameter_missing", "name"),
         ("/v1/prices", &[("currency", "usd"), ("unit_amount", "x")], "parameter_invalid_integer", "unit_amount"),
+        ("/v1/invoices", &[("customer", "cus_1"), ("discounts[0][coupon]", "x")], "not_in_sandbox", "discounts"),
         ("/v1/products", &[("name", "")], "parameter_invalid_empty", "name"),
         ("/v1/subscriptions", &[("customer", "cus_none"), ("items[0][price]", &price)], "resource_missing", "customer"),
         (

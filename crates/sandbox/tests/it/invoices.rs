@@ -75,3 +75,20 @@ async fn without_an_address_automatic_tax_stops_the_finalization() {
     let void = world.post(&format!("{path}/void"), &[]).await;
     assert_eq!(void["status"], "void");
 }
+
+#[tokio::test]
+async fn an_invoice_tells_of_ten_lines_and_the_rest_is_listed() {
+    let world = World::start().await;
+    let customer = world.customer().await;
+    for _ in 0..12 {
+        let form = [("customer", customer.as_str()), ("amount", "100"), ("currency", "usd")];
+        world.post("/v1/invoiceitems", &form).await;
+    }
+    let form = [("customer", customer.as_str()), ("pending_invoice_items_behavior", "include")];
+    let draft = world.post("/v1/invoices", &form).await;
+    assert_eq!((amounts(&draft).len(), number(&draft["total"])), (10, 1200));
+    assert_eq!(draft["lines"]["has_more"], true);
+    let last = id(&list(&draft["lines"])[9]);
+    let rest = world.get(&format!("/v1/invoices/{}/lines?starting_after={last}", id(&draft))).await;
+    assert_eq!((list(&rest).len(), rest["has_more"].as_bool()), (2, Some(false)));
+}

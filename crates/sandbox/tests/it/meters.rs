@@ -58,8 +58,11 @@ async fn metered_usage_is_on_the_renewal_and_counts_once() {
     assert_eq!(send("c", "1", (now - 36 * DAY).to_string()).await, 400);
     assert_eq!(send("d", "1", (now + 301).to_string()).await, 400);
     assert_eq!(send("e", "many", now.to_string()).await, 400);
-    world.advance(31 * DAY + 3600).await;
-    // 1007 above the first thousand at 0.15 cents: 151.05.
+    // After a day the identifier is forgotten: it counts again, as it does at Stripe.
+    world.advance(DAY + 1).await;
+    assert_eq!(send("b", "10", (now + DAY).to_string()).await, 200);
+    world.advance(30 * DAY + 3600).await;
+    // 1017 above the first thousand at 0.15 cents: 152.55.
     let invoices = world.get("/v1/invoices").await;
-    assert_eq!(amounts(&list(&invoices)[0]), [151, 2900]);
+    assert_eq!(amounts(&list(&invoices)[0]), [153, 2900]);
 }

@@ -61,6 +61,7 @@ async fn world(secrets: &[&str]) -> (World, Receiver) {
 async fn every_secret_signs_and_success_counts_down() {
     let (world, receiver) = world(&["whsec_a", "whsec_b"]).await;
     world.customer().await;
+    assert!(!world.control.dump().to_string().contains("whsec_"), "signing secrets stay inside");
     let path = "/v1/events?delivery_success=false";
     assert_eq!(world.get("/v1/events").await["data"][0]["pending_webhooks"], 1);
     receiver.0.lock().unwrap().1 = vec![500, 302];
