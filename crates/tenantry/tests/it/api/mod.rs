@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod attacks;
+mod billing;
 mod document;
 mod permissions;
 mod repeated;

@@ -14,10 +14,12 @@ use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
 use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::Database;
+use tenantry::stripe_sync::{Settings, Stripe, UpgradeCharge};
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
 use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use tenantry_domain::permission::Permission;
+use tenantry_stripe::ClientSettings;
 use uuid::Uuid;
 
 use crate::metering::world::catalog;
@@ -25,6 +27,8 @@ use crate::support::TestDb;
 
 /// The secret of the tests' tokens.
 pub(super) const SECRET: &str = "the-secret-of-the-tests-which-is-long-enough";
+/// The secret of Stripe's webhooks.
+pub(super) const WEBHOOK_SECRET: &str = "whsec_of_the_tests";
 pub(super) const ISSUER: &str = "https://issuer.example";
 pub(super) const AUDIENCE: &str = "tenantry";
 /// As in development.
@@ -91,7 +95,7 @@ impl App {
             known: Arc::default(),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
-            stripe: None,
+            stripe: Some(unreachable_stripe(&test.db, &env)),
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -174,6 +178,28 @@ impl App {
 
     pub(super) async fn count(&self, sql: &str) -> i64 {
         self.admin.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+/// Stripe where nobody answers: what needs no call works, everything else says that Stripe is out of reach.
+fn unreachable_stripe(db: &Database, env: &Env) -> Stripe {
+    // The client needs a provider of TLS; set once for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut settings = ClientSettings::new("http://127.0.0.1:9", "sk_test_nobody".to_owned().into(), Arc::new(|| 0));
+    settings.attempts = 1;
+    Stripe {
+        client: tenantry_stripe::Client::new(settings).unwrap(),
+        db: db.clone(),
+        env: env.clone(),
+        settings: Arc::new(Settings {
+            app_url: "http://localhost:3000".to_owned(),
+            webhook_secrets: vec![WEBHOOK_SECRET.to_owned().into()],
+            payment_grace: SignedDuration::from_hours(24),
+            upgrade_charge: UpgradeCharge::Now,
+            automatic_tax: false,
+            collect_address: false,
+            collect_tax_ids: false,
+        }),
     }
 }
 

@@ -24,7 +24,6 @@ use crate::tenancy::idempotency::{Idempotent, IdempotentRequest};
 /// How often a plan is paid.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "a closed list for the document")]
 pub enum BillingInterval {
     /// Every month.
     Month,
