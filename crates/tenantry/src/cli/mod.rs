@@ -12,6 +12,7 @@ mod key;
 mod migrate;
 mod openapi;
 mod output;
+mod sandbox;
 mod serve;
 mod stripe;
 mod tenant;
@@ -86,6 +87,8 @@ enum Command {
     /// The plan catalog
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// The stand-in for Stripe: run it alone, or advance its clock
+    Sandbox(sandbox::SandboxCommand),
     /// What Stripe told us
     #[command(subcommand)]
     Stripe(stripe::StripeCommand),
@@ -175,6 +178,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Key(key) => key::run(&session, key).await,
         Command::Database(command) => database::run(&session, &command).await,
         Command::Catalog(command) => catalog::run(&session, &command).await,
+        Command::Sandbox(command) => sandbox::run(&session, &command).await,
         Command::Stripe(command) => stripe::run(&session, command).await,
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
