@@ -47,6 +47,9 @@ pub enum SandboxFault {
         /// What happened.
         reason: String,
     },
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
     /// The clock of this deployment.
     #[error(transparent)]
     Clock(#[from] clock::ClockError),
@@ -193,7 +196,7 @@ async fn agree(sandbox: &Sandbox, db: &Database, env: &Env) -> Result<(), Sandbo
         clock::move_to(db, env, theirs).await?;
     } else if ours > theirs {
         let advanced = sandbox.control().advance(ours - theirs).await;
-        advanced.map_err(|error| SandboxFault::Call { url: sandbox.url(), reason: error.to_string() })?;
+        advanced.map_err(|error| SandboxFault::Refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -255,7 +258,7 @@ pub async fn advance(url: &str, to: Timestamp) -> Result<SandboxClock, SandboxFa
     }
     let body: serde_json::Value = answer.json().await.map_err(failed)?;
     let reason = body.get("error").and_then(serde_json::Value::as_str).unwrap_or("it gave no reason").to_owned();
-    Err(SandboxFault::Call { url: url.to_owned(), reason })
+    Err(SandboxFault::Refused(reason))
 }
 
 fn client(timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
