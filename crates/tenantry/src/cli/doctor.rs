@@ -8,8 +8,9 @@ use tokio_postgres::Client;
 
 use super::{Failure, Session};
 use crate::billing::catalog_file;
-use crate::config::{Config, jwt_secret};
+use crate::config::{Config, StripeAccess, jwt_secret, stripe_access};
 use crate::deployment::{Deployment, Purpose};
+use crate::server::clock;
 use crate::storage::migrate::{self, MigrateError, SERVICE_ROLE, USER_ROLE};
 use crate::storage::{checkup, describe};
 
@@ -55,6 +56,7 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, Failure> {
             catalog_file::read(&config.plans)
                 .map(|catalog| format!("{} plans in {}", catalog.plans().len(), config.plans.display())),
         ),
+        Finding::of("stripe", stripe_access(config, &session.env.ids).map(|access| stripe(config, &access))),
         Finding::of("tokens", jwt_secret(config, &session.env.ids).map(|secret| tokens(config, secret.is_some()))),
     ];
     match Deployment::open(config, &session.env, Purpose::Command).await {
@@ -68,6 +70,17 @@ pub(super) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     let is_fine = findings.iter().all(|finding| finding.state != State::Wrong);
     session.out.print(&findings, || text(&findings))?;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn stripe(config: &Config, access: &StripeAccess) -> String {
+    match access {
+        StripeAccess::Off => "billing is off".to_owned(),
+        StripeAccess::Sandbox(_) => "the sandbox".to_owned(),
+        StripeAccess::Account { .. } => {
+            let mode = if config.is_stripe_live() { "live" } else { "test" };
+            format!("{mode} mode at {}", config.stripe_api_url)
+        }
+    }
 }
 
 fn tokens(config: &Config, has_secret: bool) -> String {
@@ -122,6 +135,15 @@ async fn database(session: &Session, opened: &Deployment) -> Result<Vec<Finding>
         "agrees with the database's",
         format!("differs from the database's by {skew} s: set both by NTP"),
     ));
+    if !session.config.follows_sandbox_clock() {
+        let offset = clock::offset_seconds(&opened.db).await?;
+        findings.push(Finding::warn_unless(
+            "clock of development",
+            offset == 0,
+            "never advanced",
+            format!("{}: `serve` refuses to start", clock::ClockError::Moved(offset)),
+        ));
+    }
     Ok(findings)
 }
 

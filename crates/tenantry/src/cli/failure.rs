@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::deployment::DeploymentError;
 use crate::server::ServeError;
 use crate::server::clock::ClockError;
+use crate::server::sandbox::SandboxFault;
 use crate::server::stripe::NoStripe;
 use crate::storage::StoreError;
 use crate::storage::migrate::MigrateError;
@@ -98,6 +99,7 @@ wrong!(
     LoadError,
     MigrateError,
     PushError,
+    SandboxFault,
     StoreError,
     TenancyError,
     std::io::Error,

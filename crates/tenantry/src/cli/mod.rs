@@ -13,6 +13,7 @@ mod migrate;
 mod notifications;
 mod openapi;
 mod output;
+mod sandbox;
 mod serve;
 mod stripe;
 mod tenant;
@@ -87,6 +88,8 @@ enum Command {
     /// The plan catalog
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
+    /// The stand-in for Stripe: run it alone, or advance its clock
+    Sandbox(sandbox::SandboxCommand),
     /// What Stripe told us
     #[command(subcommand)]
     Stripe(stripe::StripeCommand),
@@ -115,10 +118,10 @@ impl Session {
     async fn on_database<T>(&self, work: impl AsyncFnOnce(&Deployment) -> Result<T, Failure>) -> Result<T, Failure> {
         let opened = Deployment::open(&self.config, &self.env, Purpose::Command).await?;
         // A command reads the deployment's clock once: it is over before that is advanced again.
-        let worked = match clock::adjust(&self.config, &self.env, &opened.db).await {
-            Ok(()) => work(&opened).await,
-            Err(error) => Err(error.into()),
-        };
+        if self.config.follows_sandbox_clock() {
+            self.env.clock.put_ahead(clock::offset_seconds(&opened.db).await?);
+        }
+        let worked = work(&opened).await;
         opened.close().await?;
         worked
     }
@@ -178,6 +181,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Key(key) => key::run(&session, key).await,
         Command::Database(command) => database::run(&session, &command).await,
         Command::Catalog(command) => catalog::run(&session, &command).await,
+        Command::Sandbox(command) => sandbox::run(&session, &command).await,
         Command::Stripe(command) => stripe::run(&session, command).await,
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
         Command::Notifications(wanted) => notifications::run(&session, &wanted).await,

@@ -1,6 +1,7 @@
 //! Whether there is Stripe, and by which secrets: the deployment's account, the sandbox, or none.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -54,6 +55,7 @@ impl SandboxSecrets {
     /// The secrets of the sandbox of a data folder, made if there are none.
     pub fn of(config: &Config, ids: &Ids) -> Result<Self, ConfigError> {
         let folder = sandbox_folder(config);
+        private_folder(&folder).map_err(|source| ConfigError::DataDir { path: folder.clone(), source })?;
         let random = || URL_SAFE_NO_PAD.encode(ids.bytes::<32>());
         Ok(Self {
             secret_key: kept(&folder.join("secret-key"), || format!("sk_test_{}", random()))?,
@@ -65,6 +67,12 @@ impl SandboxSecrets {
 /// Where the sandbox keeps its secrets and its state.
 pub fn sandbox_folder(config: &Config) -> PathBuf {
     config.data_dir.join("sandbox")
+}
+
+/// The state of the sandbox has secrets in it too, so its folder is nobody else's.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
 }
 
 /// What stands behind billing. Refuses what would not work or would not be safe, with what to do.
@@ -224,7 +232,6 @@ mod tests {
 
     #[test]
     fn the_secrets_of_the_sandbox_are_kept_for_their_owner_alone() {
-        use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let config =
             Config::load(&Overrides { data_dir: Some(dir.path().to_owned()), ..Overrides::default() }).unwrap();
@@ -232,9 +239,9 @@ mod tests {
         let kept = SandboxSecrets::of(&config, &Ids::secure()).unwrap();
         assert_eq!(made.secret_key.expose_secret(), kept.secret_key.expose_secret());
         assert_eq!(made.webhook_secret.expose_secret(), kept.webhook_secret.expose_secret());
-        for name in ["secret-key", "webhook-secret"] {
+        for (name, allowed) in [("", 0o700), ("secret-key", 0o600), ("webhook-secret", 0o600)] {
             let found = std::fs::metadata(sandbox_folder(&config).join(name)).unwrap().permissions().mode();
-            assert_eq!(found & 0o777, 0o600, "{name}");
+            assert_eq!(found & 0o777, allowed, "{name}");
         }
     }
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::sandbox::{SandboxFault, clock_of};
 use crate::config::Config;
 use crate::env::Env;
 use crate::storage::stripe::clock as rows;
@@ -28,9 +28,6 @@ pub enum ClockError {
          another database for production and for a key of Stripe's", days(*.0)
     )]
     Moved(i64),
-    /// Somebody wants the clock to go where it cannot.
-    #[error("the clock cannot be put to {0}")]
-    OutOfReach(Timestamp),
 }
 
 fn days(seconds: i64) -> String {
@@ -60,29 +57,37 @@ pub async fn adjust(config: &Config, env: &Env, db: &Database) -> Result<(), Clo
     }
 }
 
-/// Puts the deployment's clock to `now`, this process's at once. An earlier time changes nothing.
-pub async fn move_to(db: &Database, env: &Env, now: Timestamp) -> Result<(), ClockError> {
-    let real = env.clock.real_now();
-    // Up to the whole second: this clock is never behind the one that it follows.
-    let ahead = now.duration_since(real);
-    let seconds = ahead.as_secs() + i64::from(ahead.subsec_nanos() > 0);
-    real.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(|_| ClockError::OutOfReach(now))?;
+/// Puts the deployment's clock so many seconds ahead of real time, this process's at once. It never goes back.
+pub async fn move_to(db: &Database, env: &Env, seconds: i64) -> Result<(), ClockError> {
     if seconds > offset_seconds(db).await? {
-        let id = env.ids.uuid_v7(real);
-        write_tx!(db, "move_development_clock", &[], |tx| rows::move_to(tx, id, seconds, real).await)?;
+        let now = env.clock.real_now();
+        let id = env.ids.uuid_v7(now);
+        write_tx!(db, "move_development_clock", &[], |tx| rows::move_to(tx, id, seconds, now).await)?;
     }
     env.clock.put_ahead(seconds);
     Ok(())
 }
 
-/// Follows the clock of the deployment until it is told to stop.
-pub(super) fn follow(db: Database, env: Env, stopping: CancellationToken) -> JoinHandle<()> {
+/// Follows the clock of the deployment until it is told to stop: as the database tells it, and as a sandbox does that
+/// another process runs, which may know of no database.
+pub(super) fn follow(db: Database, env: Env, elsewhere: Option<String>, stopping: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         while stopping.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-            match offset_seconds(&db).await {
-                Ok(offset) => _ = env.clock.put_ahead(offset),
-                Err(error) => tracing::debug!(%error, "the clock of development could not be read"),
+            if let Err(error) = follow_once(&db, &env, elsewhere.as_deref()).await {
+                tracing::debug!(%error, "the clock of development could not be read");
             }
         }
     })
+}
+
+async fn follow_once(db: &Database, env: &Env, elsewhere: Option<&str>) -> Result<(), SandboxFault> {
+    let offset = offset_seconds(db).await.map_err(ClockError::from)?;
+    env.clock.put_ahead(offset);
+    if let Some(url) = elsewhere {
+        let there = clock_of(url).await?.offset_seconds;
+        if there > offset {
+            move_to(db, env, there).await?;
+        }
+    }
+    Ok(())
 }

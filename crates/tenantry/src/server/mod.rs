@@ -2,6 +2,7 @@
 
 mod banner;
 pub mod clock;
+pub mod sandbox;
 pub mod stripe;
 mod supervisor;
 pub mod telemetry;
@@ -71,6 +72,9 @@ pub enum ServeError {
     /// The clock of development.
     #[error(transparent)]
     Clock(#[from] clock::ClockError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::SandboxFault),
     /// The client of Stripe.
     #[error("stripe_secret_key and stripe_api_url: {0}")]
     Stripe(#[from] tenantry_stripe::ClientError),
@@ -122,16 +126,37 @@ async fn serve_on(
     for (plan, version) in &loaded.changed {
         tracing::info!(plan, version, "plan version is current from now on");
     }
-    let metrics = config.metrics.then(telemetry::install_metrics).transpose().map_err(ServeError::Surroundings)?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    let billing = stripe::start(config, env, &deployment.db, access)?;
-    let (state, worker) = start(config, env, catalog, (verifier, outbound, billing.stripe), &deployment.db);
+    let billing = stripe::start(config, env, &deployment.db, access, (&catalog, address)).await?;
+    let sandbox = billing.sandbox;
+    let banner = banner::Banner { config, address, catalog: &catalog, secret, stripe: &billing.line };
+    let about = (banner, sandbox.as_ref());
+    let served = run(config, env, (verifier, outbound, billing.stripe), (listener, about), deployment).await;
+    // Last, so that nobody calls in vain what was there before.
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    served
+}
+
+/// Answers requests until it is told to stop, and those that are under way then.
+async fn run(
+    config: &Config,
+    env: &Env,
+    (verifier, outbound, stripe): (TokenVerifier, Outbound, Option<Stripe>),
+    (listener, (banner, sandbox)): (TcpListener, (banner::Banner<'_>, Option<&sandbox::Place>)),
+    deployment: &Deployment,
+) -> Result<(), ServeError> {
+    let metrics = config.metrics.then(telemetry::install_metrics).transpose().map_err(ServeError::Surroundings)?;
+    let (state, worker) = start(config, env, banner.catalog.clone(), (verifier, outbound, stripe), &deployment.db);
     let stopping = CancellationToken::new();
     watch_signals(stopping.clone()).map_err(|error| ServeError::Surroundings(error.to_string()))?;
     let supervisor = supervisor::start(deployment, stopping.clone());
-    let follower =
-        config.follows_sandbox_clock().then(|| clock::follow(state.db.clone(), env.clone(), stopping.clone()));
-    banner::print(&banner::Banner { config, address, catalog: &state.catalog, secret, stripe: &billing.line });
+    let elsewhere = sandbox.and_then(sandbox::Place::elsewhere);
+    let follower = config
+        .follows_sandbox_clock()
+        .then(|| clock::follow(state.db.clone(), env.clone(), elsewhere, stopping.clone()));
+    banner::print(&banner);
 
     let timeout = Duration::from_secs(config.request_timeout_seconds);
     let limits = Limits { body_bytes: config.body_limit, timeout };

@@ -1,58 +1,77 @@
 //! Billing put together: the client of Stripe or of the sandbox, and what the deployment decides about it.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use secrecy::SecretString;
+use tenantry_domain::plan::Catalog;
 use tenantry_stripe::{Client, ClientError, ClientSettings};
 
 use super::ServeError;
-use crate::config::{
-    Config, ConfigError, STRIPE_API, SandboxSecrets, StripeAccess, UpgradeCharge, sandbox_folder, stripe_access,
-};
+use super::sandbox::{self, Place, Start, client_secrets, webhook_url};
+use crate::config::{Config, ConfigError, STRIPE_API, StripeAccess, UpgradeCharge, stripe_access};
+use crate::deployment::DeploymentError;
 use crate::env::Env;
 use crate::storage::Database;
-use crate::stripe_sync::{self, Settings, Stripe};
+use crate::stripe_sync::{self, Settings, Stripe, catalog as at_stripe};
 
 /// Billing of a server.
 pub(super) struct Billing {
     /// What handlers and the worker use; none where billing is off.
     pub(super) stripe: Option<Stripe>,
+    /// The sandbox, where it stands in.
+    pub(super) sandbox: Option<Place>,
     /// What the first lines of `serve` say of it.
     pub(super) line: String,
 }
 
-/// Makes billing ready.
-pub(super) fn start(config: &Config, env: &Env, db: &Database, access: StripeAccess) -> Result<Billing, ServeError> {
+/// Makes billing ready for the server that listens here. With the sandbox also the catalog, so that a plan can be
+/// bought in the first minute; to an account it goes when an operator says so.
+pub(super) async fn start(
+    config: &Config,
+    env: &Env,
+    db: &Database,
+    access: StripeAccess,
+    (catalog, listen): (&Catalog, SocketAddr),
+) -> Result<Billing, ServeError> {
     match access {
-        StripeAccess::Off | StripeAccess::Sandbox(_) => {
-            Ok(Billing { stripe: None, line: "none: plans cannot be bought (--no-sandbox)".to_owned() })
+        StripeAccess::Off => {
+            let line = "none, so plans cannot be bought (--no-sandbox)".to_owned();
+            Ok(Billing { stripe: None, sandbox: None, line })
         }
         StripeAccess::Account { secret_key, webhook_secrets } => {
             let stripe = handle(config, env, db, &config.stripe_api_url, (secret_key, webhook_secrets))?;
+            let missing = at_stripe::missing(&stripe, catalog).await.map_err(DeploymentError::from)?;
+            if !missing.is_empty() {
+                let plans = missing.join(", ");
+                tracing::warn!(
+                    plans,
+                    "prices are not at Stripe, so these cannot be bought: run `tenantry catalog push`"
+                );
+            }
             let mode = if config.is_stripe_live() { "live mode" } else { "test mode" };
-            let place = if config.stripe_api_url == STRIPE_API {
-                String::new()
-            } else {
-                format!(" at {}", config.stripe_api_url)
+            let place = match config.stripe_api_url.as_str() {
+                STRIPE_API => String::new(),
+                other => format!(" at {other}"),
             };
-            Ok(Billing { stripe: Some(stripe), line: format!("{mode}{place}") })
+            Ok(Billing { stripe: Some(stripe), sandbox: None, line: format!("{mode}{place}") })
+        }
+        StripeAccess::Sandbox(secrets) => {
+            let start = Start { listen: config.sandbox_listen, webhook_url: webhook_url(listen), db: Some(db.clone()) };
+            let place = sandbox::start(config, env, &secrets, start).await?;
+            let stripe = handle(config, env, db, &place.url(), client_secrets(secrets))?;
+            if let Err(error) = at_stripe::push(&stripe, catalog).await {
+                tracing::error!(%error, "the catalog is not in the sandbox: run `tenantry catalog push`");
+            }
+            let whose = match place {
+                Place::Here(_) => "no Stripe key was given",
+                Place::Elsewhere(_) => "it runs already, on this data folder",
+            };
+            let line = format!("the sandbox at {} ({whose})", place.url());
+            Ok(Billing { stripe: Some(stripe), sandbox: Some(place), line })
         }
     }
-}
-
-/// The file in the data folder that says where the sandbox of a running server is.
-pub(super) fn address_file(config: &Config) -> PathBuf {
-    sandbox_folder(config).join("address")
-}
-
-/// Where the sandbox of the data folder's server is; none where none runs.
-pub fn sandbox_url(config: &Config) -> Option<String> {
-    std::fs::read_to_string(address_file(config))
-        .ok()
-        .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty())
 }
 
 /// Why a command has nothing to call.
@@ -68,7 +87,9 @@ pub enum NoStripe {
     #[error("billing is off: set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET")]
     Off,
     /// There would be a sandbox if a server ran.
-    #[error("the sandbox does not run: start it with `tenantry serve`, or set STRIPE_SECRET_KEY to use an account")]
+    #[error(
+        "the sandbox does not run: start it with `tenantry serve` or `tenantry sandbox`, or set STRIPE_SECRET_KEY to use an account"
+    )]
     NoSandbox,
 }
 
@@ -79,9 +100,9 @@ pub fn for_command(config: &Config, env: &Env, db: &Database) -> Result<Stripe, 
         StripeAccess::Account { secret_key, webhook_secrets } => {
             Ok(handle(config, env, db, &config.stripe_api_url, (secret_key, webhook_secrets))?)
         }
-        StripeAccess::Sandbox(SandboxSecrets { secret_key, webhook_secret }) => {
-            let url = sandbox_url(config).ok_or(NoStripe::NoSandbox)?;
-            Ok(handle(config, env, db, &url, (secret_key, vec![webhook_secret]))?)
+        StripeAccess::Sandbox(secrets) => {
+            let url = sandbox::running_url(config).ok_or(NoStripe::NoSandbox)?;
+            Ok(handle(config, env, db, &url, client_secrets(secrets))?)
         }
     }
 }
