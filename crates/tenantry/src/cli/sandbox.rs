@@ -4,12 +4,19 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Span, Timestamp, tz::TimeZone};
 use serde_json::json;
 
 use super::{Failure, Session};
 use crate::config::{Environment, SandboxSecrets, sandbox_folder};
-use crate::server::sandbox::{self, Place, Start};
+use crate::server::sandbox::{self, Place, SandboxClock, Start};
+use crate::storage::stripe::events;
+use crate::storage::{Database, jobs};
+
+/// The clock is advanced by this at a time.
+const STEP: SignedDuration = SignedDuration::from_hours(1);
+/// Pause between two looks whether everything was handled.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(25);
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -74,8 +81,40 @@ async fn advanced(session: &Session, moment: Moment) -> Result<(), Failure> {
             to.timestamp()
         }
     };
-    let clock = sandbox::advance(&url, to).await?;
+    let clock = session.on_database(async |opened| step_by_step(&opened.db, &url, to).await).await?;
     session.out.print(&clock, || format!("{:.0}", clock.now))
+}
+
+/// An hour at a time, each after the server has handled what the one before told: what waits an hour at Stripe (the
+/// draft of an invoice, for charges that go on it) waits for the server here too.
+async fn step_by_step(db: &Database, url: &str, to: Timestamp) -> Result<SandboxClock, Failure> {
+    let mut clock = sandbox::clock_of(url).await?;
+    let mut is_heard = true;
+    loop {
+        let next = clock.now.saturating_add(STEP).unwrap_or(to).min(to);
+        clock = sandbox::advance(url, next).await?;
+        if is_heard {
+            is_heard = handled(db, clock.now).await?;
+        }
+        if next >= to {
+            return Ok(clock);
+        }
+    }
+}
+
+/// Waits until nothing is left to handle; false where that takes so long that no server seems to run.
+async fn handled(db: &Database, now: Timestamp) -> Result<bool, Failure> {
+    const LOOKS: u32 = 400;
+    for _ in 0..LOOKS {
+        let tx = db.read_as_service("left_to_handle", &[]).await?;
+        let left = events::count_due(&tx, now).await? + jobs::count_due(&tx, now).await?;
+        tx.rollback().await?;
+        if left == 0 {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(false)
 }
 
 async fn alone(session: &Session, command: &SandboxCommand) -> Result<(), Failure> {

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::output::table;
 use super::{Failure, Session};
 use crate::deployment::Deployment;
 use crate::storage::StoreError;
 use crate::storage::stripe::events::{self as rows, EventRow};
+use crate::stripe_sync::reconcile;
 use crate::write_tx;
 
 /// Characters of a reason that fit beside the rest.
@@ -22,6 +24,18 @@ pub(super) enum StripeCommand {
     Events(Events),
     /// Handle stored events again; each is safe to handle twice
     Replay(Replay),
+    /// Compare every customer, subscription and open invoice with Stripe; exit 1 where they differ
+    Reconcile(Reconcile),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reconcile {
+    /// Bring the database to what Stripe says
+    #[arg(long)]
+    fix: bool,
+    /// One tenant only
+    #[arg(long, value_name = "UUID")]
+    tenant: Option<Uuid>,
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +87,7 @@ pub(super) async fn run(session: &Session, command: StripeCommand) -> Result<Exi
         .on_database(async |opened| match &command {
             StripeCommand::Events(events) => listed(session, opened, events).await,
             StripeCommand::Replay(replay) => replayed(session, opened, replay).await,
+            StripeCommand::Reconcile(reconcile) => reconciled(session, opened, reconcile).await,
         })
         .await
 }
@@ -134,4 +149,40 @@ async fn replayed(session: &Session, opened: &Deployment, replay: &Replay) -> Re
         format!("{revived} to be handled again, by the server that runs or the next one")
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn reconciled(session: &Session, opened: &Deployment, asked: &Reconcile) -> Result<ExitCode, Failure> {
+    let stripe = crate::server::stripe::for_command(&session.config, &session.env, &opened.db)?;
+    let found = reconcile::reconcile(&stripe, asked.tenant, asked.fix)
+        .await
+        .map_err(|error| Failure::wrong(error.to_string()))?;
+    let values: Vec<_> = found
+        .differences
+        .iter()
+        .map(|difference| {
+            json!({
+                "tenantId": difference.tenant_id, "customerId": difference.customer_id, "difference": difference.what,
+                "fixed": difference.is_fixed,
+            })
+        })
+        .collect();
+    let failures: Vec<_> =
+        found.failures.iter().map(|(customer, reason)| json!({ "customerId": customer, "reason": reason })).collect();
+    let value = json!({ "customers": found.customers, "differences": values, "failures": failures });
+    session.out.print(&value, || {
+        let lines = found.differences.iter().map(|difference| {
+            let mark = if difference.is_fixed { "fixed  " } else { "" };
+            format!("{}  {}  {mark}{}\n", difference.tenant_id, difference.customer_id, difference.what)
+        });
+        let failed = found.failures.iter().map(|(customer, reason)| format!("{customer}  not compared: {reason}\n"));
+        let verdict = match found.differences.len() {
+            0 => "Stripe and the database tell the same story".to_owned(),
+            1 => "1 difference".to_owned(),
+            many => format!("{many} differences"),
+        };
+        let customers = if found.customers == 1 { "customer" } else { "customers" };
+        lines.chain(failed).collect::<String>() + &format!("{} {customers}: {verdict}", found.customers)
+    })?;
+    let is_fine = found.failures.is_empty() && found.differences.iter().all(|difference| difference.is_fixed);
+    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

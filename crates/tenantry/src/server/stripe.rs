@@ -118,7 +118,13 @@ pub fn handle(
     let ids = env.ids.clone();
     let jitter = Arc::new(move || u64::from_le_bytes(ids.bytes::<8>()));
     let client = Client::new(ClientSettings::new(api_url, secret_key, jitter))?;
-    Ok(Stripe { client, db: db.clone(), env: env.clone(), settings: Arc::new(settings(config, webhook_secrets)) })
+    Ok(Stripe {
+        client,
+        db: db.clone(),
+        env: env.clone(),
+        settings: Arc::new(settings(config, webhook_secrets)),
+        woken: Arc::default(),
+    })
 }
 
 fn settings(config: &Config, webhook_secrets: Vec<SecretString>) -> Settings {

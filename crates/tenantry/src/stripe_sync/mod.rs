@@ -14,6 +14,7 @@ pub mod invoices;
 pub mod operations;
 pub mod overage;
 pub mod plans;
+pub mod reconcile;
 pub mod seats;
 pub mod settings;
 pub mod state;
@@ -24,6 +25,7 @@ mod tell;
 use std::sync::Arc;
 
 use tenantry_stripe::Client;
+use tokio::sync::Notify;
 
 pub use self::settings::{Settings, UpgradeCharge};
 use crate::env::Env;
@@ -40,4 +42,6 @@ pub struct Stripe {
     pub env: Env,
     /// What the deployment decides.
     pub settings: Arc<Settings>,
+    /// Wakes this process's worker: there is something in the inbox.
+    pub woken: Arc<Notify>,
 }

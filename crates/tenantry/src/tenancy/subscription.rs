@@ -18,12 +18,14 @@ pub const CLOSES_AFTER: SignedDuration = SignedDuration::from_mins(30);
 /// the job that closes the period.
 pub(super) async fn begin_free(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), TenancyError> {
     let (plan_id, plan_version) = subscriptions::default_plan(tx).await?.ok_or(TenancyError::NoCatalog)?;
-    let period = period_containing(now, now);
+    // Whole seconds, as Stripe counts: a plan that is bought within the second begins no earlier than this one.
+    let anchor = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let period = period_containing(anchor, anchor);
     let subscription = NewSubscription {
         id: env.ids.uuid_v7(now),
         plan_id: &plan_id,
         plan_version,
-        anchor: now,
+        anchor,
         period_start: period.start,
         period_end: period.end,
     };
@@ -32,7 +34,7 @@ pub(super) async fn begin_free(tx: &Tx, tenant: &LockedTenant, env: &Env, now: T
         tenant_id: tenant.id(),
         start: period.start,
         end: period.end,
-        anchor: now,
+        anchor,
         historic: false,
         closed: false,
     };

@@ -42,6 +42,7 @@ pub(super) async fn work(stripe: Stripe, stopping: CancellationToken) {
         if done == 0 {
             tokio::select! {
                 () = stopping.cancelled() => {}
+                () = stripe.woken.notified() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }

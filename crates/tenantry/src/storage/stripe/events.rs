@@ -83,6 +83,8 @@ query! {
         select id, type, object_id, customer_id, payload, created_at, attempts, state, last_error, received_at
         from tenantry.stripe_events where state = $1 order by received_at desc, id limit $2";
     service COUNT_OF_STATE = "select count(*) from tenantry.stripe_events where state = $1";
+    service COUNT_DUE = "
+        select count(*) from tenantry.stripe_events where state = 'pending' and run_at <= $1";
     service REVIVE = "
         update tenantry.stripe_events
         set state = 'pending', run_at = $2, attempts = 0, finished_at = null
@@ -164,6 +166,11 @@ pub async fn of_state(tx: &Tx, state: &str, limit: i64) -> Result<Vec<EventRow>,
 /// How many events are in a state.
 pub async fn count_of_state(tx: &Tx, state: &str) -> Result<i64, StoreError> {
     tx.one(&COUNT_OF_STATE, &[&state]).await?.col(0)
+}
+
+/// How many events wait to be handled.
+pub async fn count_due(tx: &Tx, now: Timestamp) -> Result<i64, StoreError> {
+    tx.one(&COUNT_DUE, &[&now]).await?.col(0)
 }
 
 /// Makes one event due again; false where there is none of this id.

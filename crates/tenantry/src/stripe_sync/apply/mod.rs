@@ -54,6 +54,21 @@ pub async fn apply(stripe: &Stripe, lease: &Lease, read: &CustomerState) -> Resu
     })
 }
 
+/// What writing would change; undone again.
+pub async fn preview(stripe: &Stripe, lease: &Lease, read: &CustomerState) -> Result<Applied, SyncError> {
+    let now = stripe.env.clock.now();
+    let tx = stripe.db.begin("preview_stripe_state", &[lease.tenant_id]).await?;
+    let would = match tenants::lock(&tx, lease.tenant_id).await? {
+        Some(tenant) => {
+            let writer = Writer { tx: &tx, stripe, tenant: &tenant, customer: &lease.customer_id, now };
+            writer.write(read).await
+        }
+        None => Ok(Applied { is_gone: true, ..Applied::default() }),
+    };
+    tx.rollback().await?;
+    would
+}
+
 /// One transaction's means.
 #[derive(Clone, Copy)]
 struct Writer<'a> {

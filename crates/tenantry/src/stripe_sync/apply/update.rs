@@ -69,6 +69,9 @@ impl Writer<'_> {
             self.audit("subscription.seats_changed", current.id, payload).await?;
             applied.changes.push(format!("seats {} become {}", current.quantity, found.quantity));
         }
+        if current.period != found.period {
+            applied.changes.push(format!("the billing period is from {} to {}", found.period.0, found.period.1));
+        }
         if link.item_id != found.item_id || link.price_id != found.price_id {
             applied.changes.push(format!("item {} has price {}", found.item_id, found.price_id));
         }

@@ -200,6 +200,7 @@ fn unreachable_stripe(db: &Database, env: &Env) -> Stripe {
             collect_address: false,
             collect_tax_ids: false,
         }),
+        woken: Arc::default(),
     }
 }
 
