@@ -27,6 +27,8 @@ pub struct Clock {
     pub now: Timestamp,
     /// Seconds that it is ahead of real time.
     pub offset_seconds: i64,
+    /// When the next thing falls due; none where nothing will by itself.
+    pub next_due: Option<Timestamp>,
 }
 
 /// What was asked for cannot be done.
@@ -73,9 +75,16 @@ impl Control {
 
     /// What time it is in the sandbox.
     pub fn clock(&self) -> Clock {
-        let offset = self.shared.core().state.offset;
+        let core = self.shared.core();
+        let offset = core.state.offset;
+        let next_due = next_due(&self.shared.work(&core, RequestInfo::default()));
+        drop(core);
         let now = self.shared.source.now();
-        Clock { now: now.checked_add(SignedDuration::from_secs(offset)).unwrap_or(now), offset_seconds: offset }
+        Clock {
+            now: now.checked_add(SignedDuration::from_secs(offset)).unwrap_or(now),
+            offset_seconds: offset,
+            next_due: next_due.and_then(|at| Timestamp::from_second(at).ok()),
+        }
     }
 
     /// Advances the clock by seconds. See [`Control::advance_to`].
@@ -109,12 +118,8 @@ impl Control {
     pub async fn advance_delivering(&self, to: Timestamp) -> Result<Clock, ControlError> {
         self.check(to)?;
         loop {
-            let due = {
-                let core = self.shared.core();
-                next_due(&self.shared.work(&core, RequestInfo::default()))
-            };
-            let Some(due) = due.and_then(|at| Timestamp::from_second(at).ok()).filter(|at| *at < to) else { break };
-            let now = self.clock().now;
+            let Clock { now, next_due, .. } = self.clock();
+            let Some(due) = next_due.filter(|at| *at < to) else { break };
             self.advance_to(due.max(now)).await?;
             self.deliver().await;
         }

@@ -13,8 +13,8 @@ use crate::server::sandbox::{self, Place, SandboxClock, Start};
 use crate::storage::stripe::events;
 use crate::storage::{Database, jobs};
 
-/// The clock is advanced by this at a time.
-const STEP: SignedDuration = SignedDuration::from_hours(1);
+/// The clock is advanced by this at least, so that what is due and stays due holds nobody up.
+const STEP: SignedDuration = SignedDuration::from_secs(1);
 /// Pause between two looks whether everything was handled.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(25);
 
@@ -85,13 +85,14 @@ async fn advanced(session: &Session, moment: Moment) -> Result<(), Failure> {
     session.out.print(&clock, || format!("{:.0}", clock.now))
 }
 
-/// An hour at a time, each after the server has handled what the one before told: what waits an hour at Stripe (the
-/// draft of an invoice, for charges that go on it) waits for the server here too.
+/// From one thing that falls due to the next, each after the server has handled what the one before told: what waits an
+/// hour at Stripe (the draft of an invoice, for charges that go on it) waits for the server here too.
 async fn step_by_step(db: &Database, url: &str, to: Timestamp) -> Result<SandboxClock, Failure> {
     let mut clock = sandbox::clock_of(url).await?;
     let mut is_heard = true;
     loop {
-        let next = clock.now.saturating_add(STEP).unwrap_or(to).min(to);
+        let soonest = clock.now.saturating_add(STEP).unwrap_or(to);
+        let next = clock.next_due.map_or(to, |due| due.max(soonest)).min(to);
         clock = sandbox::advance(url, next).await?;
         if is_heard {
             is_heard = handled(db, clock.now).await?;

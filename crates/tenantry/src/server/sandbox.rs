@@ -63,6 +63,8 @@ pub struct SandboxClock {
     pub now: Timestamp,
     /// Seconds that it is ahead of real time.
     pub offset_seconds: i64,
+    /// When the next thing falls due there.
+    pub next_due: Option<Timestamp>,
 }
 
 /// The sandbox of a data folder.
