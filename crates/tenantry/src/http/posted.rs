@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, RequestExt as _};
 use serde::Serialize;
@@ -27,6 +28,20 @@ pub struct Posted<T> {
     pub idempotency: Option<IdempotentRequest>,
 }
 
+/// The idempotency key of a POST that has no body.
+#[derive(Debug)]
+pub struct Keyed(pub Option<IdempotentRequest>);
+
+impl FromRequestParts<AppState> for Keyed {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let route = MatchedPath::from_request_parts(parts, state).await.map(|path| path.as_str().to_owned());
+        idempotent_request(parts, &caller, &route.unwrap_or_default(), &[]).map(Self)
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<AppState> for Posted<T> {
     type Rejection = Problem;
 
@@ -35,31 +50,33 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Posted<T> {
         let route = request.extract_parts::<MatchedPath>().await.map(|path| path.as_str().to_owned());
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, state).await?;
-        let key = one_key(&parts)?;
-        let tenant = match auth::context_header(&parts.headers)? {
-            ContextHeader::None => caller.actor.home(),
-            ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
-        };
-        let target = parts.uri.to_string();
-        let method = parts.method.to_string();
-        let bytes = extract::body_bytes(Request::from_parts(parts, body)).await?;
-        let idempotency = key
-            .map(|key| {
-                let scope = Scope {
-                    caller: &caller.scope_name(),
-                    tenant,
-                    method: &method,
-                    route: route.as_deref().unwrap_or_default(),
-                };
-                IdempotentRequest::new(&scope, &key, &target, &bytes)
-            })
-            .transpose()
-            .map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))?;
+        let bytes = extract::body_bytes(Request::from_parts(parts.clone(), body)).await?;
+        let idempotency = idempotent_request(&parts, &caller, &route.unwrap_or_default(), &bytes)?;
         Ok(Self { body: extract::parse_json(&bytes)?, idempotency })
     }
 }
 
-fn one_key(parts: &axum::http::request::Parts) -> Result<Option<String>, Problem> {
+/// The request's key, bound to who asks for what.
+fn idempotent_request(
+    parts: &Parts,
+    caller: &Caller,
+    route: &str,
+    body: &[u8],
+) -> Result<Option<IdempotentRequest>, Problem> {
+    let Some(key) = one_key(parts)? else {
+        return Ok(None);
+    };
+    let tenant = match auth::context_header(&parts.headers)? {
+        ContextHeader::None => caller.actor.home(),
+        ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
+    };
+    let (caller, method) = (caller.scope_name(), parts.method.as_str());
+    let scope = Scope { caller: &caller, tenant, method, route };
+    let request = IdempotentRequest::new(&scope, &key, &parts.uri.to_string(), body);
+    request.map(Some).map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))
+}
+
+fn one_key(parts: &Parts) -> Result<Option<String>, Problem> {
     let wrong = |detail: &str| Problem::new(Code::InvalidHeader).detail(detail);
     let mut values = parts.headers.get_all(HEADER).iter();
     match (values.next(), values.next()) {
@@ -85,6 +102,22 @@ pub fn answer<T, V: Serialize>(status: StatusCode, answer: Answer<T>, view: impl
         Answer::Replayed(kept) => {
             let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
             (status, [("idempotent-replayed", "true")], Json(kept.body)).into_response()
+        }
+    }
+}
+
+/// What is kept of an answer without a body.
+pub fn kept_status(status: StatusCode) -> Kept {
+    Kept { status: status.as_u16(), body: Value::Null }
+}
+
+/// The answer of an operation that says no more than that it was done.
+pub fn answer_status(status: StatusCode, answer: Answer<()>) -> Response {
+    match answer {
+        Answer::Done(()) => status.into_response(),
+        Answer::Replayed(kept) => {
+            let status = StatusCode::from_u16(kept.status).unwrap_or(status);
+            (status, [("idempotent-replayed", "true")]).into_response()
         }
     }
 }

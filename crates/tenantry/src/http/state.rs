@@ -11,6 +11,7 @@ use super::limiter::SlugLimiter;
 use crate::env::Env;
 use crate::storage::Database;
 use crate::storage::keys::PresentedKey;
+use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
 use crate::usage::ingest::Ingest;
 
@@ -31,6 +32,8 @@ pub struct AppState {
     pub catalog: Arc<Catalog>,
     /// What is known for good about callers.
     pub known: Arc<Known>,
+    /// When keys were last used.
+    pub key_uses: KeyUses,
     /// Guesses of slugs per caller.
     pub slug_limiter: Arc<SlugLimiter>,
 }

@@ -23,6 +23,7 @@ use crate::http::router::{Limits, router};
 use crate::http::state::AppState;
 use crate::storage::Database;
 use crate::storage::migrate::MigrateError;
+use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
 use crate::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use crate::worker::Worker;
@@ -146,6 +147,7 @@ pub fn start(
         verifier: Arc::new(verifier),
         catalog: Arc::new(catalog),
         known: Arc::default(),
+        key_uses: KeyUses::new(db.clone(), env.clone()),
         slug_limiter: Arc::default(),
     };
     (state, Worker::start(db.clone(), env.clone()))

@@ -13,6 +13,7 @@ use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_de
 use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
 use tenantry::storage::Database;
+use tenantry::tenancy::key_uses::KeyUses;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
 use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
@@ -86,6 +87,7 @@ impl App {
             verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
             catalog: Arc::new(catalog),
             known: Arc::default(),
+            key_uses: KeyUses::new(test.db.clone(), env.clone()),
             slug_limiter: Arc::default(),
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
