@@ -181,7 +181,10 @@ pub(super) fn client() -> Client {
 }
 
 pub(super) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -190,5 +193,6 @@ pub(super) async fn send(request: RequestBuilder) -> Answer {
         assert_eq!(body["status"], status, "{text}");
         assert_eq!(body["requestId"].as_str(), headers["x-request-id"].to_str().ok(), "{text}");
     }
+    super::document::is_documented(&method, &path, status, body["code"].as_str());
     Answer { status, body, headers }
 }
