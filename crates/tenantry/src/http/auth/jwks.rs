@@ -22,11 +22,7 @@ pub struct JwksTimes {
 
 impl Default for JwksTimes {
     fn default() -> Self {
-        Self {
-            max_age: Duration::from_hours(1),
-            pause: Duration::from_secs(10),
-            timeout: Duration::from_secs(5),
-        }
+        Self { max_age: Duration::from_hours(1), pause: Duration::from_secs(10), timeout: Duration::from_secs(5) }
     }
 }
 

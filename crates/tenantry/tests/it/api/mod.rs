@@ -3,6 +3,7 @@
 
 mod attacks;
 mod document;
+mod generated;
 mod permissions;
 mod repeated;
 mod tokens;
