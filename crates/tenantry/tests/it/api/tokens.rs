@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tenantry::http::auth::{Jwks, JwksTimes};
 use tenantry::usage::ingest::IngestSettings;
 use tokio::sync::{RwLock, Semaphore};
+use uuid::Uuid;
 
 use super::world::{AUDIENCE, App, ISSUER, SECRET};
 
@@ -214,6 +215,32 @@ async fn an_email_that_is_no_address_is_left_out() {
     claims["email"] = json!("ada@example.com");
     assert_eq!(app.get(&signed(&claims), "/api/me").await.status, 200);
     assert_eq!(app.count("select count(*) from tenantry.users where email = 'ada@example.com'").await, 1);
+}
+
+#[tokio::test]
+async fn the_use_of_a_key_shows_in_the_list() {
+    let app = App::new().await;
+    let (id, owner) = app.user().await;
+    let (key, secret) = app.key(&owner, id, &["viewUsage"]).await;
+    let (other, other_secret) = app.key(&owner, id, &["viewUsage"]).await;
+    let used = async || -> Vec<Uuid> {
+        let keys = app.get(&owner, "/api/keys").await;
+        let keys = keys.body["data"].as_array().unwrap().clone();
+        let used = keys.iter().filter(|key| key["lastUsedAt"].is_string());
+        used.map(|key| key["id"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    assert!(used().await.is_empty());
+    // Another key's id with this one's secret is no use of either.
+    let mixed = format!("{}{}", &other_secret[..20], &secret[20..]);
+    assert_eq!(app.get(&mixed, "/api/usage/report").await.status, 401);
+    assert_eq!(app.get(&secret, "/api/usage/report").await.status, 200);
+    let noted = async {
+        while used().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("the use was never noted");
+    assert_eq!(used().await, [key], "and not {other}");
 }
 
 #[tokio::test]
