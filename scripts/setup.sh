@@ -84,6 +84,22 @@ install_server() {
     has_server || die "the PostgreSQL server was installed but is not where tenantry looks; set TENANTRY_PG_BIN_DIR"
 }
 
+# Keys of an issuer are made with it; no key is kept among the sources.
+install_openssl() {
+    command -v openssl >/dev/null && return
+    say "installing openssl"
+    if [ "$(uname -s)" = Darwin ]; then
+        brew install --quiet openssl
+    elif command -v apt-get >/dev/null && can_be_root; then
+        as_root apt-get update -qq
+        apt_install openssl
+    elif command -v dnf >/dev/null && can_be_root; then
+        as_root dnf install -y -q openssl
+    else
+        die "the tests need openssl; ask whoever administers this machine to install it"
+    fi
+}
+
 # schemathesis drives the HTTP interface by its own OpenAPI document.
 install_api_tests() {
     [ -x .venv/bin/schemathesis ] && .venv/bin/pip freeze 2>/dev/null | grep -qx "$(head -n 1 tests/api/requirements.txt)" &&
@@ -96,4 +112,7 @@ install_api_tests() {
 
 command -v cargo >/dev/null || die "Rust is missing: install it with rustup, then start again"
 has_server || install_server
-if [ "${1:-}" = test ]; then install_api_tests; fi
+if [ "${1:-}" = test ]; then
+    install_openssl
+    install_api_tests
+fi

@@ -68,7 +68,8 @@ pub enum ClusterError {
 impl ClusterError {
     /// A failed write, told apart by what the user can do about it.
     pub(crate) fn writing(path: &Path, source: std::io::Error) -> Self {
-        if source.kind() == std::io::ErrorKind::StorageFull {
+        use std::io::ErrorKind;
+        if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) {
             Self::DiskFull { path: path.to_owned() }
         } else {
             Self::NotWritable { path: path.to_owned(), source }
@@ -77,7 +78,10 @@ impl ClusterError {
 
     /// A failed program, told apart likewise by its output.
     pub(crate) fn program(program: &'static str, dir: &Path, output: &str) -> Self {
-        if output.contains("No space left on device") || output.contains("File too large") {
+        if ["No space left on device", "Disk quota exceeded", "File too large"]
+            .iter()
+            .any(|words| output.contains(words))
+        {
             return Self::DiskFull { path: dir.to_owned() };
         }
         let telling = |line: &str| ["FATAL", "PANIC", "ERROR", "error:"].iter().any(|word| line.contains(word));
@@ -88,5 +92,27 @@ impl ClusterError {
             return Self::Damaged { dir: dir.to_owned(), reason };
         }
         Self::Program { program, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_failed_write_says_what_to_do() {
+        let said = |kind: ErrorKind| ClusterError::writing(Path::new("/data"), Error::from(kind)).to_string();
+        for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+            assert_eq!(
+                said(full),
+                "the disk that holds /data is full: free some space and start again; nothing is lost"
+            );
+        }
+        for closed in [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+            let said = said(closed);
+            assert!(said.starts_with("cannot write to /data: ") && said.contains("--data-dir"), "{said}");
+        }
     }
 }

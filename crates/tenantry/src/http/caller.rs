@@ -117,6 +117,7 @@ async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
     if !presented.matches(&key.secret_hash) {
         return Err(unknown());
     }
+    state.key_uses.note(key.id);
     Ok(match key.tenant_id {
         Some(tenant_id) => Actor::Key { id: key.id, tenant_id },
         None => Actor::ServiceKey(key.id),
@@ -251,11 +252,42 @@ impl FromRequestParts<AppState> for Member {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let (caller, tenant_id) = tenant_of_path(parts, state).await?;
+        PathTenant::from_request_parts(parts, state).await?.member(state).await
+    }
+}
+
+/// A caller and the tenant of the path, whether or not the one belongs to the other: for what a user does to its own
+/// membership, which may be over when the request is repeated.
+#[derive(Debug, Clone)]
+pub struct PathTenant {
+    /// Who asks.
+    pub caller: Caller,
+    /// The tenant, as named.
+    pub tenant_id: Uuid,
+}
+
+impl PathTenant {
+    /// The caller as one who belongs to the tenant.
+    pub async fn member(self, state: &AppState) -> Result<Member, Problem> {
+        let Self { caller, tenant_id } = self;
         if standing(state, &caller, tenant_id).await?.is_none() {
-            security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant").await;
-            return Err(Problem::not_found());
+            return Err(Self { caller, tenant_id }.unknown(state).await);
         }
+        Ok(Member { caller, tenant_id })
+    }
+
+    /// The refusal of a tenant that the caller does not belong to.
+    pub async fn unknown(&self, state: &AppState) -> Problem {
+        security::foreign_tenant(state, &self.caller, self.tenant_id, "unknown_tenant").await;
+        Problem::not_found()
+    }
+}
+
+impl FromRequestParts<AppState> for PathTenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let (caller, tenant_id) = tenant_of_path(parts, state).await?;
         Ok(Self { caller, tenant_id })
     }
 }

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod caller;
 pub mod extract;
 pub mod limiter;
+mod observe;
 pub mod openapi;
 pub mod overrides;
 pub mod page;

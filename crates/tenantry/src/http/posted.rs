@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, RequestExt as _};
 use serde::Serialize;
@@ -70,31 +71,32 @@ async fn read(
     let route = request.extract_parts::<MatchedPath>().await.map(|path| path.as_str().to_owned());
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, state).await?;
-    let key = one_key(&parts)?;
+    let request = Request::from_parts(parts.clone(), body);
+    let bytes = if has_body { extract::body_bytes(request).await? } else { extract::bytes(request).await? };
+    Ok((idempotent_request(&parts, &caller, &route.unwrap_or_default(), &bytes)?, bytes))
+}
+
+/// The request's key, bound to who asks for what.
+fn idempotent_request(
+    parts: &Parts,
+    caller: &Caller,
+    route: &str,
+    body: &[u8],
+) -> Result<Option<IdempotentRequest>, Problem> {
+    let Some(key) = one_key(parts)? else {
+        return Ok(None);
+    };
     let tenant = match auth::context_header(&parts.headers)? {
         ContextHeader::None => caller.actor.home(),
         ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
     };
-    let target = parts.uri.to_string();
-    let method = parts.method.to_string();
-    let request = Request::from_parts(parts, body);
-    let bytes = if has_body { extract::body_bytes(request).await? } else { extract::bytes(request).await? };
-    let idempotency = key
-        .map(|key| {
-            let scope = Scope {
-                caller: &caller.scope_name(),
-                tenant,
-                method: &method,
-                route: route.as_deref().unwrap_or_default(),
-            };
-            IdempotentRequest::new(&scope, &key, &target, &bytes)
-        })
-        .transpose()
-        .map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))?;
-    Ok((idempotency, bytes))
+    let (caller, method) = (caller.scope_name(), parts.method.as_str());
+    let scope = Scope { caller: &caller, tenant, method, route };
+    let request = IdempotentRequest::new(&scope, &key, &parts.uri.to_string(), body);
+    request.map(Some).map_err(|error| Problem::new(Code::InvalidHeader).detail(format!("Idempotency-Key {error}")))
 }
 
-fn one_key(parts: &axum::http::request::Parts) -> Result<Option<String>, Problem> {
+fn one_key(parts: &Parts) -> Result<Option<String>, Problem> {
     let wrong = |detail: &str| Problem::new(Code::InvalidHeader).detail(detail);
     let mut values = parts.headers.get_all(HEADER).iter();
     match (values.next(), values.next()) {
@@ -120,6 +122,22 @@ pub fn answer<T, V: Serialize>(status: StatusCode, answer: Answer<T>, view: impl
         Answer::Replayed(kept) => {
             let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
             (status, [("idempotent-replayed", "true")], Json(kept.body)).into_response()
+        }
+    }
+}
+
+/// What is kept of an answer without a body.
+pub fn kept_status(status: StatusCode) -> Kept {
+    Kept { status: status.as_u16(), body: Value::Null }
+}
+
+/// The answer of an operation that says no more than that it was done.
+pub fn answer_status(status: StatusCode, answer: Answer<()>) -> Response {
+    match answer {
+        Answer::Done(()) => status.into_response(),
+        Answer::Replayed(kept) => {
+            let status = StatusCode::from_u16(kept.status).unwrap_or(status);
+            (status, [("idempotent-replayed", "true")]).into_response()
         }
     }
 }

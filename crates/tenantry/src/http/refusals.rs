@@ -27,6 +27,11 @@ refusals! {
         InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
         ValidationFailed, Internal, Unavailable, Timeout
     ];
+    /// Of reading usage.
+    UsageReadRefusals = [
+        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        UnknownMetric, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
+    ];
     /// Of every route that changes something of a tenant's.
     WriteRefusals = [
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
@@ -48,7 +53,7 @@ refusals! {
     ];
     /// Of recording usage.
     UsageRefusals = [
-        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan,
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, ForbiddenTenant,
         InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
         TimestampTooOld, TimestampInFuture, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
     ];

@@ -1,11 +1,11 @@
 //! Which route is answered by which file, and the layers around them all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::from_fn_with_state;
 use axum::{Router, routing};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -13,8 +13,9 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::observe::{Observer, observe};
 use super::openapi::Document;
-use super::problem::{Problem, RequestIdentity, panic_response, render};
+use super::problem::{Problem, panic_response, render};
 use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks};
 use super::state::AppState;
 
@@ -93,24 +94,7 @@ pub fn router(
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.timeout))
         .layer(CatchPanicLayer::custom(panic_response))
-        .layer(from_fn(observe))
+        .layer(from_fn_with_state(Arc::new(Observer::default()), observe))
         .layer(from_fn_with_state(env, render))
         .with_state(state)
-}
-
-/// Counts and logs a request: which route, which status, how long. Never a header, a query or a body.
-async fn observe(request: Request, next: Next) -> Response {
-    let started = std::time::Instant::now();
-    let method = request.method().as_str().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
-    let id = request.extensions().get::<RequestIdentity>().map(|id| id.0.to_string()).unwrap_or_default();
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let elapsed = started.elapsed();
-    metrics::histogram!(
-        "tenantry_http_request_seconds", "method" => method.clone(), "route" => route.clone(), "status" => status.to_string()
-    )
-    .record(elapsed);
-    tracing::debug!(request_id = id, method, route, status, elapsed_ms = elapsed.as_secs_f64() * 1e3, "request");
-    response
 }

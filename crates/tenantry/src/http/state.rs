@@ -13,6 +13,7 @@ use crate::notices::webhooks::UrlPolicy;
 use crate::storage::Database;
 use crate::storage::keys::PresentedKey;
 use crate::stripe_sync::Stripe;
+use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
 use crate::usage::ingest::Ingest;
 
@@ -33,6 +34,8 @@ pub struct AppState {
     pub catalog: Arc<Catalog>,
     /// What is known for good about callers.
     pub known: Arc<Known>,
+    /// When keys were last used.
+    pub key_uses: KeyUses,
     /// Guesses of slugs per caller.
     pub slug_limiter: Arc<SlugLimiter>,
     /// What webhooks may reach.

@@ -29,6 +29,7 @@ use crate::notices::{Outbound, OutboundError, OutboundSettings};
 use crate::storage::Database;
 use crate::storage::migrate::MigrateError;
 use crate::stripe_sync::Stripe;
+use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
 use crate::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use crate::worker::Worker;
@@ -203,6 +204,7 @@ pub fn start(
         verifier: Arc::new(verifier),
         catalog: Arc::new(catalog),
         known: Arc::default(),
+        key_uses: KeyUses::new(db.clone(), env.clone()),
         slug_limiter: Arc::default(),
         webhooks: webhook_policy(config),
         stripe: stripe.clone(),

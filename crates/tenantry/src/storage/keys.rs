@@ -103,9 +103,15 @@ query! {
         update tenantry.api_keys set revoked_at = $2 where tenant_id is null and id = $1 and revoked_at is null";
     service REVOKE_ALL = "
         update tenantry.api_keys set revoked_at = $2 where tenant_id = $1 and revoked_at is null";
+    /// Rows that somebody else holds are left for the next minute: nobody waits for a note.
     service TOUCH = "
-        update tenantry.api_keys set last_used_at = $2
-        where id = $1 and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')";
+        with free as (
+            select id from tenantry.api_keys where id = any ($1) for no key update skip locked
+        )
+        update tenantry.api_keys k set last_used_at = used.at
+        from free join unnest($1::uuid[], $2::timestamptz[]) as used (id, at) on used.id = free.id
+        where k.id = free.id and k.revoked_at is null and (k.expires_at is null or used.at < k.expires_at)
+          and (k.last_used_at is null or k.last_used_at <= used.at - interval '1 minute')";
 }
 
 fn listed(row: &Row) -> Result<KeyRow, StoreError> {
@@ -196,8 +202,9 @@ pub async fn revoke_all(tx: &Tx, tenant: &LockedTenant, now: Timestamp) -> Resul
     tx.execute(&REVOKE_ALL, &[&tenant.id(), &now]).await
 }
 
-/// Notes that a key was used, at most once a minute.
-pub async fn touch(tx: &Tx, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(&TOUCH, &[&id, &now]).await?;
+/// Notes when keys were used, each at most once a minute. A key that does not work is not used.
+pub async fn touch(tx: &Tx, uses: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
+    let (ids, times): (Vec<Uuid>, Vec<Timestamp>) = uses.iter().copied().unzip();
+    tx.execute(&TOUCH, &[&ids, &times]).await?;
     Ok(())
 }

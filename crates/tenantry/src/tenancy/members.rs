@@ -138,9 +138,21 @@ pub async fn remove(db: &Database, env: &Env, actor: Actor, tenant: Uuid, user: 
 }
 
 /// A member goes; the last owner does not.
-pub async fn leave(db: &Database, env: &Env, user: Uuid, tenant: Uuid) -> Result<(), TenancyError> {
+pub async fn leave(
+    db: &Database,
+    env: &Env,
+    user: Uuid,
+    tenant: Uuid,
+    idempotent: Option<&Idempotent<'_, ()>>,
+) -> Result<Answer<()>, TenancyError> {
     let now = env.clock.now();
     write_tx!(db, "leave_tenant", &[tenant], |tx| {
+        let ticket = match idempotency::claim(tx, idempotent, now).await? {
+            Claim::Replay(kept) => return Ok(Answer::Replayed(kept)),
+            Claim::Go(ticket) => ticket,
+        };
+        // Looked up before the lock too: nobody holds up a tenant that is not theirs.
+        rows::get(tx, tenant, user).await?.ok_or(TenancyError::NotFound)?;
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
         let before = member(tx, &held, user).await?;
         refuse_personal(&held)?;
@@ -149,7 +161,8 @@ pub async fn leave(db: &Database, env: &Env, user: Uuid, tenant: Uuid) -> Result
         let payload = json!({ "role": before.role });
         let deed = Deed { kind: "member.left", actor: Actor::User(user), subject_id: Some(user), payload };
         audit::append(tx, &held, env, now, deed).await?;
-        Ok(follow_with_seats(tx, &held, env, now).await?)
+        follow_with_seats(tx, &held, env, now).await?;
+        ticket.done(tx, ()).await
     })
 }
 

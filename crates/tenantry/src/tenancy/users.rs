@@ -16,6 +16,11 @@ use crate::write_tx;
 /// others.
 const PERSONAL_NAME: &str = "Personal";
 
+/// Whether a text can be stored as a user's e-mail address.
+pub fn is_address(text: &str) -> bool {
+    validate::email("email", text).is_ok()
+}
+
 /// Makes sure that a user and its personal tenant exist, and takes over a changed e-mail address; an address that
 /// is missing changes nothing. Cheap where nothing is to be done (one read), safe from many requests at once.
 ///

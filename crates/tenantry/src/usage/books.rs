@@ -22,6 +22,11 @@ pub struct Proof {
     pub differences: Vec<Difference>,
 }
 
+/// The kinds of books that are proven, as differences name them.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    rows::kinds().chain(["charges", "audit_chain"])
+}
+
 /// Proves the books of every tenant, or of one.
 pub async fn prove(db: &Database, only: Option<Uuid>) -> Result<Proof, StoreError> {
     let mut proof = Proof::default();

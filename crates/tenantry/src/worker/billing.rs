@@ -1,11 +1,14 @@
 //! The lane of what has to do with Stripe: the inbox of events, operations that a request did not see through, charges
 //! on their way to an invoice, and the sweeps that find what no webhook told.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Done, JobError, PAUSE, claim, later, settle};
+use super::{Done, JobError, PAUSE, caught, claim, later, settle};
 use crate::storage::StoreError;
 use crate::storage::jobs::{ClaimedJob, Kinds};
 use crate::storage::stripe::operations::JOB as OPERATION_JOB;
@@ -32,10 +35,14 @@ pub(super) async fn work(stripe: Stripe, stopping: CancellationToken) {
             swept = Some(now);
             sweep(&stripe).await;
         }
-        let done = match round(&stripe, &stopping).await {
-            Ok(done) => done,
-            Err(error) => {
+        let done = match AssertUnwindSafe(round(&stripe, &stopping)).catch_unwind().await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "work with Stripe could not be claimed");
+                0
+            }
+            Err(_) => {
+                tracing::error!("handling events panicked; they are handled again when their lease is over");
                 0
             }
         };
@@ -87,7 +94,7 @@ async fn jobs_due(stripe: &Stripe, stopping: &CancellationToken) -> Result<usize
         } else if job.kind == OPERATION_JOB {
             operation(stripe, job, lease).await;
         } else {
-            let done = run(stripe, job).await;
+            let done = caught(run(stripe, job)).await;
             settle(&stripe.db, job, lease, done, &stripe.env).await?;
         }
     }
@@ -96,7 +103,11 @@ async fn jobs_due(stripe: &Stripe, stopping: &CancellationToken) -> Result<usize
 
 /// An operation settles its job itself, together with its outcome.
 async fn operation(stripe: &Stripe, job: &ClaimedJob, lease: Uuid) {
-    if let Err(error) = operations::take_over(stripe, job, lease).await {
+    let taken = caught(async {
+        operations::take_over(stripe, job, lease).await?;
+        Ok(Done::Finished)
+    });
+    if let Err(error) = taken.await {
         tracing::warn!(%error, tenant = %job.tenant_id, operation = %job.id, "an operation is left for its next lease");
     }
 }

@@ -11,8 +11,10 @@ mod billing;
 mod housekeeping;
 mod outbound;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +59,8 @@ enum JobError {
     UnknownKind,
     #[error("the payload has no {0}")]
     Payload(&'static str),
+    #[error("it panicked; the log has the place")]
+    Panicked,
     #[error(transparent)]
     Stripe(#[from] SyncError),
 }
@@ -101,7 +105,9 @@ impl Worker {
 async fn work(db: Database, env: Env, stopping: CancellationToken) {
     let mut housekeeping = housekeeping::Housekeeping::default();
     while !stopping.is_cancelled() {
-        housekeeping.run_if_due(&db, &env).await;
+        if AssertUnwindSafe(housekeeping.run_if_due(&db, &env)).catch_unwind().await.is_err() {
+            tracing::error!("housekeeping panicked; it is tried again in ten minutes");
+        }
         let done = match run_due(&db, &env, &stopping).await {
             Ok(done) => done,
             Err(error) => {
@@ -137,10 +143,15 @@ pub async fn run_due(db: &Database, env: &Env, stopping: &CancellationToken) -> 
             settle(db, job, lease, Ok(Done::Later(env.clock.now())), env).await?;
             continue;
         }
-        let done = run(db, env, job).await;
+        let done = caught(run(db, env, job)).await;
         settle(db, job, lease, done, env).await?;
     }
     Ok(claimed.len())
+}
+
+/// A bug must cost its job this try, not everybody the worker.
+async fn caught(work: impl Future<Output = Result<Done, JobError>>) -> Result<Done, JobError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(JobError::Panicked))
 }
 
 async fn run(db: &Database, env: &Env, job: &ClaimedJob) -> Result<Done, JobError> {
@@ -214,5 +225,12 @@ mod tests {
     fn pauses_grow_to_an_hour() {
         let seconds: Vec<i64> = [0, 1, 2, 3, 11, 1000].map(|attempts| pause(attempts).as_secs()).to_vec();
         assert_eq!(seconds, [5, 5, 10, 20, 3600, 3600]);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_a_job_that_failed() {
+        let job = async { std::panic::resume_unwind(Box::new("a bug")) };
+        assert!(matches!(caught(job).await, Err(JobError::Panicked)));
+        assert!(matches!(caught(async { Ok(Done::Finished) }).await, Ok(Done::Finished)));
     }
 }

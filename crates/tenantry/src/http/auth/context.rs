@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(read(&[id]).unwrap(), ContextHeader::Organization(id.parse().unwrap()));
         assert_eq!(read(&[]).unwrap(), ContextHeader::None);
         let list = format!("{id}, {id}");
-        let spaced = format!("{id} x");
+        let (spaced, trailing) = (format!("{id} x"), format!("{id} "));
         let braced = format!("{{{id}}}");
         let urn = format!("urn:uuid:{id}");
         let simple = id.replace('-', "");
@@ -77,6 +77,7 @@ mod tests {
             vec!["null"],
             vec!["acme"],
             vec![spaced.as_str()],
+            vec![trailing.as_str()],
             vec!["00000000-0000-0000-0000-000000000000"],
             vec![braced.as_str()],
             vec![urn.as_str()],

@@ -7,5 +7,5 @@ mod token;
 
 pub use api_key::{KEY_PREFIX, MintedKey, PresentedSecret, mint_key, parse_key};
 pub use context::{ContextHeader, context_header};
-pub use jwks::Jwks;
+pub use jwks::{Jwks, JwksTimes};
 pub use token::{Claims, TokenSettings, TokenVerifier, sign_development_token};

@@ -3,11 +3,13 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::jwks::Jwks;
 use crate::http::extract::parse_uuid;
 use crate::http::problem::{Code, Problem};
+use crate::tenancy::users;
 
 /// Seconds that clocks of issuers may differ from ours.
 const LEEWAY: u64 = 30;
@@ -28,15 +30,16 @@ pub struct TokenSettings {
 pub struct Claims {
     /// The user: `sub`.
     pub id: Uuid,
-    /// `email`, where the token has one.
+    /// `email`, where the token has one that is an address.
     pub email: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct RawClaims {
     sub: String,
+    /// Issuers put anything here; what is no address must not keep its user out.
     #[serde(default)]
-    email: Option<String>,
+    email: Value,
 }
 
 /// Verifies tokens.
@@ -75,7 +78,8 @@ impl TokenVerifier {
         };
         let raw = raw.ok_or_else(refused)?;
         let id = parse_uuid(&raw.sub).ok_or_else(refused)?;
-        Ok(Claims { id, email: raw.email.filter(|email| !email.is_empty()) })
+        let email = raw.email.as_str().filter(|email| users::is_address(email)).map(str::to_owned);
+        Ok(Claims { id, email })
     }
 
     fn decode(&self, token: &str, key: &DecodingKey, alg: Algorithm) -> Option<RawClaims> {

@@ -173,6 +173,11 @@ const BOOKS: &[(&str, &Query)] = &[
     ("owners", &OWNERS),
 ];
 
+/// The books that [`differences`] looks at.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    BOOKS.iter().map(|(book, _)| *book)
+}
+
 /// Everything of these tenants that one statement can find wrong. The transaction must be opened for them.
 pub async fn differences(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<Difference>, StoreError> {
     let mut found = Vec::new();

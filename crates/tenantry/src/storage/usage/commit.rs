@@ -124,7 +124,7 @@ query! {
             as delta (tenant_id, metric, period_start, period_end, segment_sequence, amount, event_count)
         where c.tenant_id = delta.tenant_id and c.metric = delta.metric and c.period_start = delta.period_start
           and c.period_end = delta.period_end and c.segment_sequence = delta.segment_sequence and not c.closed
-          and c.total + delta.amount <= coalesce(c.hard_limit, 999999999999999999)
+          and c.total + delta.amount <= least(c.hard_limit, $8::numeric)
         returning c.tenant_id, c.metric, c.period_start, c.total, c.in_plan, c.included, c.hard_limit";
     /// Adds to counters that this transaction has locked and decided on.
     service LOCKED_COUNTERS = "
@@ -230,8 +230,13 @@ pub struct CounterAfter {
     pub hard_limit: Option<Decimal>,
 }
 
-/// Adds to counters where the guard holds; a counter that is missing from the answer was left as it was.
-pub async fn add_guarded(tx: &Tx, counters: &CounterColumns) -> Result<Vec<CounterAfter>, StoreError> {
+/// Adds to counters where the guard holds; a counter that is missing from the answer was left as it was. No total
+/// gets above `ceiling`, whatever the limit.
+pub async fn add_guarded(
+    tx: &Tx,
+    counters: &CounterColumns,
+    ceiling: Decimal,
+) -> Result<Vec<CounterAfter>, StoreError> {
     tx.rows(
         &GUARDED_COUNTERS,
         &[
@@ -242,6 +247,7 @@ pub async fn add_guarded(tx: &Tx, counters: &CounterColumns) -> Result<Vec<Count
             &counters.segment_sequence,
             &counters.amount,
             &counters.event_count,
+            &ceiling,
         ],
     )
     .await?

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::super::charges;
@@ -17,7 +18,7 @@ use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::Prepared;
-use super::{MAX_TOTAL, Sources, answer, same_content};
+use super::{Sources, answer, same_content};
 use crate::storage::usage::open::SegmentRow;
 use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
@@ -289,11 +290,11 @@ impl Decision {
             let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
             return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
-        (after > MAX_TOTAL).then(|| {
+        (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
             Outcome::Invalid(Invalid::new(
                 "total_too_large",
                 "amount",
-                "the total of a period is at most 999,999,999,999,999,999",
+                "the total of a period is at most 10,000,000,000,000,000,000",
             ))
         })
     }

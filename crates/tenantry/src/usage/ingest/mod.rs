@@ -31,9 +31,6 @@ use prepare::Prepared;
 pub use group::{GroupSettings, Recorder};
 pub use queue::{Ingest, IngestSettings};
 
-/// Totals stay exact: 18 digits before the point and 9 after it fit a 96-bit decimal.
-const MAX_TOTAL: Decimal = Decimal::from_parts(2_808_348_671, 232_830_643, 0, false, 0);
-
 /// Where a group gets time, ids and the versions of plans from.
 struct Sources<'a> {
     env: &'a Env,
@@ -60,12 +57,4 @@ fn answer(counter: &CounterRow, total: Decimal, after: Option<&CounterAfter>) ->
 fn same_content(event: &Prepared, raw: &NewEvent, hash: Uuid, occurred_at: Timestamp, given: bool) -> bool {
     let timestamps_compare = given && raw.timestamp.is_some();
     event.content_hash == hash && (!timestamps_compare || event.occurred_at == occurred_at)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_ceiling_of_a_total_is_what_the_counter_guard_says() {
-        assert_eq!(super::MAX_TOTAL.to_string(), "999999999999999999");
-    }
 }

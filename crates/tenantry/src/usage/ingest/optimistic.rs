@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::super::event::NewEvent;
@@ -77,7 +78,7 @@ pub(super) async fn write(
         let rollups = columns::rollups(&new, facts);
         let ((), after, ()) = tokio::try_join!(
             commit::insert_events(tx, &events, sources.now),
-            commit::add_guarded(tx, &counters),
+            commit::add_guarded(tx, &counters, Quantity::TOTAL_CEILING.as_decimal()),
             commit::add_rollups(tx, &rollups),
         )?;
         if after.len() < counters.tenant_id.len() {

@@ -1,10 +1,38 @@
 //! The OpenAPI document and what stands around the routes.
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 use tenantry::http::problem::Code;
 use tenantry::http::router;
 
 use super::world::{App, send};
+
+/// Every answer that a test gets must be one that the document tells of: status, and for refusals the code.
+pub(super) fn is_documented(method: &str, path: &str, status: u16, code: Option<&str>) {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    let document = DOCUMENT.get_or_init(|| serde_json::to_value(router::document()).unwrap());
+    let place = format!("{method} {path}");
+    let fits = |template: &str| {
+        let (due, given) = (template.split('/'), path.split('/'));
+        due.clone().count() == given.clone().count()
+            && due.zip(given).all(|(due, given)| due.starts_with('{') || due == given)
+    };
+    let Some((_, operations)) = document["paths"].as_object().unwrap().iter().find(|(path, _)| fits(path)) else {
+        assert!(status == 404 || !path.starts_with("/api/"), "{place} answers {status} and is in no document");
+        return;
+    };
+    let Some(operation) = operations.get(method.to_lowercase()) else {
+        return assert_eq!((status, code), (405, Some("method_not_allowed")), "{place}");
+    };
+    let response = &operation["responses"][status.to_string()];
+    assert!(response.is_object(), "{place} does not tell of {status} {code:?}");
+    if status >= 400 {
+        let told = response["description"].as_str().unwrap();
+        let code = code.unwrap();
+        assert!(told.contains(&format!("`{code}`")), "{place} does not tell of {code}, only of {told}");
+    }
+}
 
 #[test]
 fn every_operation_is_described_with_its_refusals() {
@@ -22,6 +50,10 @@ fn every_operation_is_described_with_its_refusals() {
             assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{place}");
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.keys().any(|status| status.starts_with('2')), "{place}");
+            if method == "post" && !["/api/usage", "/api/webhooks/stripe"].contains(&path.as_str()) {
+                let parameters = operation["parameters"].as_array().unwrap();
+                assert!(parameters.iter().any(|one| one["name"] == "Idempotency-Key"), "{place} cannot be repeated");
+            }
             // Stripe shows who it is by its signature.
             if path.starts_with("/api/") && path != "/api/webhooks/stripe" {
                 assert_eq!(operation["security"], serde_json::json!([{ "bearer": [] }]), "{place}");

@@ -4,6 +4,7 @@
 mod attacks;
 mod billing;
 mod document;
+mod generated;
 mod permissions;
 mod repeated;
 mod tokens;

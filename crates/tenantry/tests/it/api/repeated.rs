@@ -37,6 +37,32 @@ async fn a_repeated_post_is_answered_again_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn leaving_twice_with_one_key_is_leaving_once() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let (user, member) = app.member(&owner, acme, "member").await;
+    let path = format!("/api/tenants/{acme}/leave");
+    let leave = async |token: &str, key: &str| {
+        send(app.request("POST", &path).bearer_auth(token).header("idempotency-key", key)).await
+    };
+    assert_eq!(leave(&member, "not visible").await.code(), "invalid_header");
+    let (first, again) = (leave(&member, "k").await, leave(&member, "k").await);
+    assert_eq!((first.status, again.status), (204, 204), "{again:?}");
+    assert!(first.headers.get("idempotent-replayed").is_none());
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    // Without the key, with another, and for whoever never was a member, there is nothing to leave.
+    assert_eq!(leave(&member, "other").await.status, 404);
+    assert_eq!(app.call(&member, "POST", &path, &Value::Null).await.status, 404);
+    assert_eq!(leave(&app.user().await.1, "k").await.status, 404);
+    // A repeat takes nobody out who came back.
+    let back = json!({ "userId": user, "role": "member" });
+    assert_eq!(app.call(&owner, "POST", &format!("/api/tenants/{acme}/members"), &back).await.status, 201);
+    assert_eq!(leave(&member, "k").await.status, 204);
+    assert_eq!(app.get(&member, &format!("/api/tenants/{acme}")).await.status, 200);
+}
+
+#[tokio::test]
 async fn pages_show_every_row_once() {
     let app = App::new().await;
     let (_, token) = app.user().await;

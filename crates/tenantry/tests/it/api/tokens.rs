@@ -13,9 +13,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use tenantry::http::auth::Jwks;
+use tenantry::http::auth::{Jwks, JwksTimes};
 use tenantry::usage::ingest::IngestSettings;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, Semaphore};
+use uuid::Uuid;
 
 use super::world::{AUDIENCE, App, ISSUER, SECRET};
 
@@ -106,11 +107,23 @@ impl Key {
     }
 }
 
-/// An issuer: its key set, and how often it was asked.
-#[derive(Clone, Default)]
+/// Asks again for every key id that is not known.
+fn eager() -> JwksTimes {
+    JwksTimes { pause: Duration::ZERO, ..JwksTimes::default() }
+}
+
+/// An issuer: its key set, how often it was asked, and how many of its answers it gives.
+#[derive(Clone)]
 struct Issuer {
     keys: Arc<RwLock<Vec<Value>>>,
     asked: Arc<AtomicUsize>,
+    answers: Arc<Semaphore>,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self { keys: Arc::default(), asked: Arc::default(), answers: Arc::new(Semaphore::new(1000)) }
+    }
 }
 
 impl Issuer {
@@ -121,6 +134,7 @@ impl Issuer {
             "/jwks",
             get(|State(issuer): State<Self>| async move {
                 issuer.asked.fetch_add(1, Ordering::SeqCst);
+                issuer.answers.acquire().await.unwrap().forget();
                 axum::Json(json!({ "keys": *issuer.keys.read().await }))
             }),
         );
@@ -136,7 +150,7 @@ async fn keys_of_an_issuer_are_fetched_kept_and_fetched_again() {
     let (rsa, ec, later) = (Key::rsa("one"), Key::ec("two"), Key::ec("three"));
     *issuer.keys.write().await = vec![rsa.public(), ec.public()];
     let (url, server) = issuer.start().await;
-    let jwks = Jwks::with_pause(url, Duration::ZERO).unwrap();
+    let jwks = Jwks::with_times(url, eager()).unwrap();
     let app = App::with(Some(jwks), IngestSettings::default()).await;
     let status = async |token: String| app.get(&token, "/api/me").await.status;
     for _ in 0..5 {
@@ -158,10 +172,81 @@ async fn keys_of_an_issuer_are_fetched_kept_and_fetched_again() {
     assert_eq!((status(rsa.sign(&app)).await, status(Key::ec("four").sign(&app)).await), (200, 401));
 }
 
+/// The issuer takes longer than a request may: whoever waited for it would be told 504.
+#[tokio::test]
+async fn a_silent_issuer_holds_up_nobody_whose_key_is_known() {
+    let _ = super::world::client();
+    let issuer = Issuer { answers: Arc::new(Semaphore::new(1)), ..Issuer::default() };
+    let (old, new) = (Key::ec("old"), Key::ec("new"));
+    *issuer.keys.write().await = vec![old.public()];
+    let (url, server) = issuer.start().await;
+    // Keys are old as soon as they are there.
+    let times = JwksTimes { max_age: Duration::ZERO, pause: Duration::ZERO, timeout: Duration::from_hours(1) };
+    let app = App::with(Some(Jwks::with_times(url, times).unwrap()), IngestSettings::default()).await;
+    let status = async |key: &Key| app.get(&key.sign(&app), "/api/me").await.status;
+    for _ in 0..5 {
+        assert_eq!(status(&old).await, 200);
+    }
+    while issuer.asked.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    // Five requests with old keys ask once, and what the issuer says at last is taken over.
+    assert_eq!((status(&old).await, issuer.asked.load(Ordering::SeqCst)), (200, 2));
+    *issuer.keys.write().await = vec![new.public()];
+    issuer.answers.add_permits(1000);
+    while status(&old).await == 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((status(&new).await, status(&old).await), (200, 401));
+    server.abort();
+}
+
+#[tokio::test]
+async fn an_email_that_is_no_address_is_left_out() {
+    let app = App::new().await;
+    for email in [json!("ada"), json!("a b@c"), json!(7), json!(null), json!({}), json!("")] {
+        let mut claims = claims(&app);
+        claims["email"] = email.clone();
+        let me = app.get(&signed(&claims), "/api/me").await;
+        assert_eq!(me.status, 200, "{email}: {me:?}");
+    }
+    assert_eq!(app.count("select count(*) from tenantry.users where email is not null").await, 0);
+    let mut claims = claims(&app);
+    claims["email"] = json!("ada@example.com");
+    assert_eq!(app.get(&signed(&claims), "/api/me").await.status, 200);
+    assert_eq!(app.count("select count(*) from tenantry.users where email = 'ada@example.com'").await, 1);
+}
+
+#[tokio::test]
+async fn the_use_of_a_key_shows_in_the_list() {
+    let app = App::new().await;
+    let (id, owner) = app.user().await;
+    let (key, secret) = app.key(&owner, id, &["viewUsage"]).await;
+    let (other, other_secret) = app.key(&owner, id, &["viewUsage"]).await;
+    let used = async || -> Vec<Uuid> {
+        let keys = app.get(&owner, "/api/keys").await;
+        let keys = keys.body["data"].as_array().unwrap().clone();
+        let used = keys.iter().filter(|key| key["lastUsedAt"].is_string());
+        used.map(|key| key["id"].as_str().unwrap().parse().unwrap()).collect()
+    };
+    assert!(used().await.is_empty());
+    // Another key's id with this one's secret is no use of either.
+    let mixed = format!("{}{}", &other_secret[..20], &secret[20..]);
+    assert_eq!(app.get(&mixed, "/api/usage/report").await.status, 401);
+    assert_eq!(app.get(&secret, "/api/usage/report").await.status, 200);
+    let noted = async {
+        while used().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), noted).await.expect("the use was never noted");
+    assert_eq!(used().await, [key], "and not {other}");
+}
+
 #[tokio::test]
 async fn an_issuer_that_was_never_reached_is_503() {
     let _ = super::world::client();
-    let jwks = Jwks::with_pause("http://127.0.0.1:9/jwks".to_owned(), Duration::ZERO).unwrap();
+    let jwks = Jwks::with_times("http://127.0.0.1:9/jwks".to_owned(), eager()).unwrap();
     let app = App::with(Some(jwks), IngestSettings::default()).await;
     let answer = app.get(&Key::ec("x").sign(&app), "/api/me").await;
     assert_eq!(answer.status, 503, "{answer:?}");

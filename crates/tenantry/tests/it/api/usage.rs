@@ -33,6 +33,10 @@ async fn single_events_have_their_statuses_and_figures() {
     assert_eq!((absent.status, absent.code()), (402, "metric_not_in_plan"));
     let unknown = post(json!({ "metric": "nonsense", "amount": 1, "idempotencyKey": "d" })).await;
     assert_eq!((unknown.status, unknown.code()), (422, "unknown_metric"));
+    for path in ["/api/usage?metric=nonsense", "/api/usage/check?metric=nonsense&amount=1"] {
+        let unknown = app.get(&token, path).await;
+        assert_eq!((unknown.status, unknown.code()), (422, "unknown_metric"), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tenantry::http::state::AppState;
 use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::Database;
 use tenantry::stripe_sync::{Settings, Stripe, UpgradeCharge};
+use tenantry::tenancy::key_uses::KeyUses;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
 use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
@@ -93,6 +94,7 @@ impl App {
             verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
             catalog: Arc::new(catalog),
             known: Arc::default(),
+            key_uses: KeyUses::new(test.db.clone(), env.clone()),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
             stripe: Some(unreachable_stripe(&test.db, &env)),
@@ -211,7 +213,10 @@ pub(super) fn client() -> Client {
 }
 
 pub(super) async fn send(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await.unwrap();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
@@ -220,5 +225,6 @@ pub(super) async fn send(request: RequestBuilder) -> Answer {
         assert_eq!(body["status"], status, "{text}");
         assert_eq!(body["requestId"].as_str(), headers["x-request-id"].to_str().ok(), "{text}");
     }
+    super::document::is_documented(&method, &path, status, body["code"].as_str());
     Answer { status, body, headers }
 }

@@ -9,10 +9,8 @@ use uuid::Uuid;
 use super::world::{A, B, Side, TwoTenants};
 use crate::support::TestDb;
 
-/// Transactions that are opened, over both logins, where [`STEPS_VARIABLE`] says nothing else.
-const STEPS: u64 = 25_000;
-/// Environment variable with another number of transactions; 100,000 take one to two minutes.
-const STEPS_VARIABLE: &str = "TENANTRY_TEST_INTERLEAVINGS";
+/// Transactions that are opened, over both logins.
+const STEPS: u64 = 100_000;
 /// Requests in flight at once.
 const TASKS: u64 = 6;
 
@@ -129,14 +127,13 @@ async fn step(db: &Database, numbers: &mut Numbers) -> (i32, End) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_05_interleaved_requests_over_two_connections_see_their_own_tenant_only() {
-    let steps = std::env::var(STEPS_VARIABLE).map_or(STEPS, |steps| steps.parse().unwrap());
     let world = TwoTenants::on(TestDb::with_pool(2).await).await;
     let tasks = (0..TASKS).map(|task| {
         let db = world.test.db.clone();
         tokio::spawn(async move {
             let mut numbers = Numbers(task);
             let (mut processes, mut abandoned) = (BTreeSet::new(), 0_u64);
-            for _ in 0..steps / TASKS {
+            for _ in 0..STEPS / TASKS {
                 let (process, end) = step(&db, &mut numbers).await;
                 processes.insert(process);
                 abandoned += u64::from(matches!(end, End::Cancelled | End::CancelledInStatement | End::Panic));
@@ -150,7 +147,7 @@ async fn attack_05_interleaved_requests_over_two_connections_see_their_own_tenan
         processes.extend(its);
         abandoned += lost;
     }
-    assert!(abandoned > steps / 200, "only {abandoned} of {steps} requests were abandoned");
+    assert!(abandoned > STEPS / 200, "only {abandoned} of {STEPS} requests were abandoned");
     // A connection is given up with its transaction and by nothing else: two a pool, and one for each that was lost.
     let known = u64::try_from(processes.len()).unwrap();
     assert!(known <= abandoned + 4, "{known} connections for {abandoned} abandoned transactions");

@@ -80,14 +80,14 @@ pub(super) async fn faults(client: &Client) -> BTreeMap<&'static str, Vec<String
 }
 
 #[tokio::test]
-async fn the_migrated_schema_keeps_every_invariant() {
+async fn attack_28_the_migrated_schema_keeps_every_invariant() {
     let test = TestDb::new().await;
     let found = faults(&test.admin_client().await).await;
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[tokio::test]
-async fn the_invariants_hold_after_a_month_of_usage_was_added() {
+async fn attack_28_the_invariants_hold_after_a_month_of_usage_was_added() {
     let test = TestDb::new().await;
     let (admin, service) = (test.admin_client().await, test.service_client().await);
     let row = service.query_one("select tenantry.ensure_usage_month('2031-02-03T04:05:06Z')", &[]).await.unwrap();

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod checks;
+mod claims;
 mod interleaving;
 mod invariants;
 mod matrix;

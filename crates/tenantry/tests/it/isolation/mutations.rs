@@ -165,7 +165,7 @@ const MUTATIONS: &[(&str, &[&str])] = &[
 ];
 
 #[tokio::test]
-async fn every_invariant_sees_the_schema_broken_its_way() {
+async fn attack_28_every_invariant_sees_the_schema_broken_its_way() {
     let test = TestDb::new().await;
     let admin = test.admin_client().await;
     let mut report = String::new();

@@ -1,5 +1,9 @@
 //! Each kind of book is damaged by hand, past row security, and the proof names it.
 
+use std::collections::BTreeSet;
+
+use tenantry::usage::books;
+
 use super::world::{World, at};
 
 /// A world with usage in a closed and an open period, over a plan change, with a correction.
@@ -19,81 +23,79 @@ async fn with_books() -> World {
     world
 }
 
-#[tokio::test]
-async fn every_damage_is_found_and_named() {
-    let world = with_books().await;
-    let cases: &[(&str, &str)] = &[
-        ("counters", "update tenantry.usage_counters set total = total + 1 where metric = 'tokens' and not closed"),
-        ("counters", "update tenantry.usage_counters set event_count = event_count + 1 where metric = 'calls' and not closed"),
-        ("counters", "update tenantry.tenant_usage set amount = amount + 1 where idempotency_key = 'e'"),
-        ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
-        ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
-        ("keys", "delete from tenantry.usage_keys where idempotency_key = 'e'"),
-        ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null
-                  from tenantry.usage_keys where idempotency_key = 'e'"),
-        ("keys", "insert into tenantry.tenant_usage select * from tenantry.tenant_usage where idempotency_key = 'e'"),
-        ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
-        ("charges", "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents + 1"),
-        ("charges", "insert into tenantry.overage_charges
-                     select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type, overage_amount,
-                            charge_amount_cents, currency, inputs, state, created_at from tenantry.overage_charges"),
-        ("audit_chain", "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1"),
-        ("audit_chain", "delete from tenantry.billing_events where sequence = 1"),
-    ];
-    for (book, damage) in cases {
-        // The foreign key and row security are for those who behave; damage does not.
-        world.admin.batch_execute("begin; set local session_replication_role = replica").await.unwrap();
-        let touched = world.admin.execute(*damage, &[]).await.unwrap();
-        assert!(touched > 0, "{damage}: touches nothing");
-        world.admin.batch_execute("commit").await.unwrap();
-        let found = world.differences().await;
-        assert!(found.iter().any(|line| line.starts_with(book)), "{damage}: {found:?}");
-        if restore(&world, damage).await {
-            assert_eq!(world.differences().await, Vec::<String>::new(), "after {damage}");
-        }
+/// Book, and what damages it.
+const DAMAGES: &[(&str, &str)] = &[
+    ("counters", "update tenantry.usage_counters set total = total + 1 where metric = 'tokens' and not closed"),
+    ("counters", "update tenantry.usage_counters set event_count = event_count + 1 where metric = 'calls' and not closed"),
+    ("counters", "update tenantry.tenant_usage set amount = amount + 1 where idempotency_key = 'e'"),
+    ("counters", "delete from tenantry.usage_counters where metric = 'calls'"),
+    ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
+    ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
+    ("keys", "delete from tenantry.usage_keys where idempotency_key = 'e'"),
+    ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null
+              from tenantry.usage_keys where idempotency_key = 'e'"),
+    ("keys", "insert into tenantry.tenant_usage select * from tenantry.tenant_usage where idempotency_key = 'e'"),
+    ("event_periods", "update tenantry.tenant_usage set period_start = period_start + interval '1 second'
+                       where idempotency_key = 'e'"),
+    ("event_periods", "update tenantry.tenant_usage set occurred_at = period_start - interval '1 microsecond'
+                       where idempotency_key = 'e'"),
+    ("event_periods", "delete from tenantry.usage_periods where state = 'open'"),
+    ("periods", "update tenantry.usage_periods set period_end = period_end + interval '1 second' where state = 'closed'"),
+    ("periods", "update tenantry.usage_counters set closed = not closed where metric = 'tokens'"),
+    ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
+    ("segments", "delete from tenantry.usage_segment_amounts"),
+    ("reversals", "update tenantry.tenant_usage set amount = amount - 1 where idempotency_key = 'r'"),
+    ("reversals", "update tenantry.usage_keys set reversed_by = null where idempotency_key = 'd'"),
+    ("reversals", "delete from tenantry.tenant_usage where idempotency_key = 'd'"),
+    ("charges", "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents + 1"),
+    ("charges", "insert into tenantry.overage_charges
+                 select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type, overage_amount,
+                        charge_amount_cents, currency, inputs, state, created_at from tenantry.overage_charges"),
+    ("charges", "delete from tenantry.overage_charges"),
+    ("charge_sequences", "update tenantry.overage_charges set sequence = sequence + 1"),
+    ("charge_sequences", "update tenantry.usage_periods set state = 'open' where state = 'closed'"),
+    ("subscriptions", "update tenantry.tenant_subscriptions set ended_at = now()"),
+    ("subscriptions", "delete from tenantry.tenant_subscriptions"),
+    ("owners", "delete from tenantry.tenant_members where role = 'owner'"),
+    ("owners", "update tenantry.tenant_members set role = 'admin'"),
+    ("audit_chain", "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1"),
+    ("audit_chain", "delete from tenantry.billing_events where sequence = 1"),
+];
+
+/// Past foreign keys and row security, which are for those who behave; damage does not.
+async fn past_the_guards(world: &World, statements: &[String]) -> u64 {
+    world.admin.batch_execute("begin; set local session_replication_role = replica").await.unwrap();
+    let mut touched = 0;
+    for sql in statements {
+        touched = world.admin.execute(sql, &[]).await.unwrap();
     }
+    world.admin.batch_execute("commit").await.unwrap();
+    touched
 }
 
-/// Undoes one of the damages above; false for the last one, after which nothing comes.
-async fn restore(world: &World, damage: &str) -> bool {
-    let undo = match damage {
-        d if d.contains("set total = total + 1") => {
-            "update tenantry.usage_counters set total = total - 1 where metric = 'tokens' and not closed"
-        }
-        d if d.contains("event_count = event_count + 1") => {
-            "update tenantry.usage_counters set event_count = event_count - 1 where metric = 'calls' and not closed"
-        }
-        d if d.contains("tenant_usage set amount") => {
-            "update tenantry.tenant_usage set amount = amount - 1 where idempotency_key = 'e'"
-        }
-        d if d.contains("rollups set amount") => {
-            "update tenantry.usage_rollups set amount = amount - 0.000000001 where metric = 'calls'"
-        }
-        d if d.contains("delete from tenantry.usage_rollups") => {
-            "insert into tenantry.usage_rollups
-             select tenant_id, metric, period_start, date_trunc('hour', occurred_at, 'UTC'),
-                    coalesce(user_id, '00000000-0000-0000-0000-000000000000'), sum(amount), count(*)
-             from tenantry.tenant_usage where metric = 'calls' group by 1, 2, 3, 4, 5"
-        }
-        d if d.contains("delete from tenantry.usage_keys") => {
-            "insert into tenantry.usage_keys select tenant_id, 'e', content_hash, occurred_at, timestamp_given, null
-             from tenantry.usage_keys where idempotency_key = 'f'"
-        }
-        d if d.contains("'ghost'") => "delete from tenantry.usage_keys where idempotency_key = 'ghost'",
-        d if d.contains("select * from tenantry.tenant_usage") => {
-            "delete from tenantry.tenant_usage where ctid in
-                 (select max(ctid) from tenantry.tenant_usage where idempotency_key = 'e') and idempotency_key = 'e'"
-        }
-        d if d.contains("segment_amounts") => "update tenantry.usage_segment_amounts set amount = amount - 1",
-        d if d.contains("set charge_amount_cents") => {
-            "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents - 1"
-        }
-        d if d.contains("sequence + 1") => "delete from tenantry.overage_charges where sequence > 0",
-        d if d.contains("interval '1 day'") => {
-            "update tenantry.billing_events set created_at = created_at + interval '1 day' where sequence = 1"
-        }
-        _ => return false,
-    };
-    world.admin.batch_execute(undo).await.unwrap();
-    true
+#[tokio::test]
+async fn every_damage_is_found_and_named() {
+    let kinds: BTreeSet<&str> = books::kinds().collect();
+    let damaged: BTreeSet<&str> = DAMAGES.iter().map(|(book, _)| *book).collect();
+    assert_eq!(damaged, kinds, "each kind of book is damaged here");
+    let world = with_books().await;
+    // What every table held, to begin each damage from.
+    let sql = "select relname::text from pg_class where relnamespace = 'tenantry'::regnamespace
+               and relkind in ('r', 'p') and not relispartition";
+    let tables: Vec<String> = world.admin.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    world.admin.batch_execute("create schema kept").await.unwrap();
+    for table in &tables {
+        let copy = format!("create table kept.{table} as table tenantry.{table}");
+        world.admin.batch_execute(&copy).await.unwrap();
+    }
+    let all = tables.iter().map(|table| format!("tenantry.{table}")).collect::<Vec<_>>().join(", ");
+    let mut restore = vec![format!("truncate {all}")];
+    restore.extend(tables.iter().map(|table| format!("insert into tenantry.{table} table kept.{table}")));
+    for (book, damage) in DAMAGES {
+        assert!(past_the_guards(&world, &[(*damage).to_owned()]).await > 0, "{damage}: touches nothing");
+        let found = world.differences().await;
+        assert!(found.iter().any(|line| line.starts_with(&format!("{book}: "))), "{damage}: {found:?}");
+        past_the_guards(&world, &restore).await;
+        assert_eq!(world.differences().await, Vec::<String>::new(), "after {damage}");
+    }
 }

@@ -126,3 +126,31 @@ async fn a_check_sees_everything_that_was_answered_before() {
     let stranger = world.user().await;
     assert_eq!(ask("calls", Actor::User(stranger)).await, Verdict::Forbidden);
 }
+
+#[tokio::test]
+async fn a_check_and_the_recording_agree_on_the_largest_total() {
+    let world = World::new().await;
+    let t = world.user().await;
+    let checks = Checks::start(&world.recorder, 100, 2);
+    world.record(&[world.event(t, "a", "bytes", "1"), world.event(t, "b", "calls", "1")]).await;
+    // A limit above the largest total is no way past it, on the fast way and on the careful one.
+    let sql = "update tenantry.usage_counters set total = 9999999999999999998, hard_limit = case metric
+                   when 'calls' then 99999999999999999999 end where tenant_id = $1";
+    world.admin.execute(sql, &[&t]).await.unwrap();
+    for metric in ["bytes", "calls"] {
+        let admits = async |amount: &str| {
+            let (metric, amount) = (metric.to_owned(), quantity(amount));
+            let question = Question { actor: Actor::User(t), tenant_id: t, metric, amount, at: world.now() };
+            let Verdict::Standing(standing) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
+            standing.admits(amount)
+        };
+        let key = |name: &str| format!("{name}-{metric}");
+        assert!(!admits("2.000000001").await);
+        let over = world.event(t, &key("over"), metric, "2.000000001");
+        assert_eq!(world.record(&[over]).await, ["total_too_large"], "{metric}");
+        assert!(admits("2").await);
+        let full = world.event(t, &key("full"), metric, "2");
+        assert_eq!(world.record(&[full]).await, ["accepted 10000000000000000000"], "{metric}");
+        assert!(!admits("0.000000001").await);
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::server::{Folder, Server, client};
+use super::server::{Folder, Server, Watch, client};
 
 const USER: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -17,12 +17,28 @@ fn repository(path: &str) -> PathBuf {
 #[tokio::test]
 async fn commands_use_the_running_server_and_print_secrets_alone() {
     let folder = Folder::new();
+    let watch = Watch::start();
     let server = Server::start(&folder);
     let token = folder.says(&["token", "--user", USER]);
     assert_eq!((token.lines().count(), token.split('.').count()), (1, 3));
     let tenant = folder.says(&["tenant", "create", "--name", "Acme", "--owner", USER]);
     assert!(Uuid::try_parse(&tenant).is_ok());
-    let key = folder.says(&["key", "create", "--tenant", &tenant, "--scopes", "recordUsage"]);
+    // Held up in its statement, so that it is looked at while it has the secret.
+    let admin: tokio_postgres::Config = folder.says(&["database", "url", "--as", "owner"]).parse().unwrap();
+    let client = tenantry::storage::migrate::connect(&admin).await.unwrap();
+    client.batch_execute("begin; lock table tenantry.api_keys in access exclusive mode").await.unwrap();
+    let mut create = folder.command(&["key", "create", "--tenant", &tenant, "--scopes", "recordUsage"]);
+    let create = create.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let held_up = "select count(*) > 0 from pg_locks where not granted and relation = 'tenantry.api_keys'::regclass";
+    while !client.query_one(held_up, &[]).await.unwrap().get::<_, bool>(0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while !watch.saw(&format!("key create --tenant {tenant}")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.batch_execute("rollback").await.unwrap();
+    let created = create.wait_with_output().unwrap();
+    let key = String::from_utf8(created.stdout).unwrap().trim().to_owned();
     assert!(key.starts_with("tk_") && key.lines().count() == 1);
     let keys: Value = serde_json::from_str(&folder.says(&["--json", "key", "list", "--tenant", &tenant])).unwrap();
     let id = keys["data"][0]["id"].as_str().unwrap();
@@ -44,24 +60,56 @@ async fn commands_use_the_running_server_and_print_secrets_alone() {
         let found: String = client.query_one("select current_user::text", &[]).await.unwrap().get(0);
         assert_eq!(found, name);
     }
-    // A damaged book is found, and the exit code says so.
-    let admin: tokio_postgres::Config = folder.says(&["database", "url", "--as", "owner"]).parse().unwrap();
-    let client = tenantry::storage::migrate::connect(&admin).await.unwrap();
+    // A damaged book is found and named, and the exit code says so.
     client.execute("delete from tenantry.tenant_members where role = 'owner'", &[]).await.unwrap();
     let verified = folder.run(&["verify"]);
-    assert_eq!(verified.status.code(), Some(1), "{}", String::from_utf8_lossy(&verified.stdout));
-    // No secret is in the log or among the arguments of processes.
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.status.code() == Some(1) && said.contains("owners"), "{said}");
     let log = std::fs::read_to_string(&server.log).unwrap();
     let password = std::fs::read_to_string(folder.data().join("database-password")).unwrap();
-    let listed = std::process::Command::new("ps").args(["-eo", "args"]).output().unwrap();
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    for secret in [token.as_str(), key.as_str(), password.trim()] {
-        assert!(!log.contains(secret) && !listed.contains(secret), "a secret is shown");
-    }
     assert_eq!(server.stop("-TERM"), Some(0));
     // Without a server a command starts the database for itself, and ends it.
     assert!(folder.says(&["tenant", "list"]).contains("acme"));
     assert_eq!(folder.postmaster(), None);
+    // No secret is in the log, or was among the arguments of a process at any time.
+    assert!(watch.saw("initdb") && watch.saw("serve --listen"), "the watch saw nothing");
+    for secret in [token.as_str(), key.as_str(), password.trim()] {
+        assert!(secret.len() > 20 && !log.contains(secret) && !watch.saw(secret), "a secret is shown");
+    }
+}
+
+/// Kills an import three times, each time with some of its events recorded and others not.
+async fn killed_half_way(folder: &Folder, import: &[&str]) {
+    let admin: tokio_postgres::Config = folder.says(&["database", "url", "--as", "owner"]).parse().unwrap();
+    let client = tenantry::storage::migrate::connect(&admin).await.unwrap();
+    let recorded =
+        async || -> i64 { client.query_one("select count(*) from tenantry.tenant_usage", &[]).await.unwrap().get(0) };
+    client.batch_execute("select pg_advisory_lock(4711)").await.unwrap();
+    for rows in [1, 6000, 12_000] {
+        // The import goes no further once so many events are there.
+        let gate = format!(
+            "create or replace function public.gate() returns trigger language plpgsql as $$ begin
+                 if (select count(*) from tenantry.tenant_usage) >= {rows} then perform pg_advisory_xact_lock(4711); end if;
+                 return null;
+             end $$;
+             create or replace trigger gate before insert on tenantry.usage_keys
+                 for each statement execute function public.gate()"
+        );
+        client.batch_execute(&gate).await.unwrap();
+        let mut child = folder.command(import).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let stopped = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted";
+        while !client.query_one(stopped, &[]).await.unwrap().get::<_, bool>(0) {
+            assert_eq!(child.try_wait().unwrap(), None, "the import ended before it was killed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let ended = "select pg_terminate_backend(pid, 10000) from pg_locks where locktype = 'advisory' and not granted";
+        client.query(ended, &[]).await.unwrap();
+        let recorded = recorded().await;
+        assert!(rows <= recorded && recorded < 2 * 8819, "{recorded} events were recorded");
+    }
+    client.batch_execute("drop trigger gate on tenantry.usage_keys; drop function public.gate()").await.unwrap();
 }
 
 #[tokio::test]
@@ -110,13 +158,7 @@ async fn the_trace_is_imported_once_however_often_it_is_tried() {
         "--metric",
         "generated_tokens=GeneratedTokens",
     ];
-    // Killed half way, at different points.
-    for pause in [150, 400, 700] {
-        let mut child = folder.command(&import).stdout(std::process::Stdio::null()).spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    killed_half_way(&folder, &import).await;
     let whole: Value = serde_json::from_str(&folder.says(&import)).unwrap();
     assert_eq!(whole["rows"], 8819, "{whole}");
     assert_eq!(whole["accepted"].as_u64().unwrap() + whole["duplicate"].as_u64().unwrap(), 2 * 8819);

@@ -1,7 +1,6 @@
 //! Killed in the middle of load: what was answered is there once, nothing is there twice, the books are right.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::server::{Folder, Server, client, is_alive, signal};
+use super::server::{Folder, Server, client, is_alive, parent, processes, signal};
 
 /// Where the server is now, and what it answered.
 struct Load {
@@ -132,11 +131,10 @@ async fn a_killed_database_loses_no_answer() {
         let postmaster = folder.postmaster().unwrap();
         if round == 2 {
             // One connection's process: the database ends all sessions and recovers by itself.
-            let children =
-                Command::new("pgrep").args(["-P", &postmaster.to_string(), "-f", "tenantry_service"]).output();
-            let children = String::from_utf8(children.unwrap().stdout).unwrap();
-            let backend = children.lines().next().and_then(|pid| pid.parse().ok());
-            signal("-KILL", backend.unwrap());
+            let backend = processes()
+                .into_iter()
+                .find(|(pid, arguments)| arguments.contains("tenantry_service") && parent(*pid) == Some(postmaster));
+            signal("-KILL", backend.unwrap().0);
         } else {
             signal("-KILL", postmaster);
             while is_alive(postmaster) {

@@ -3,6 +3,7 @@
 
 mod commands;
 mod kills;
+mod logs;
 mod refusals;
 mod replicas;
 mod server;

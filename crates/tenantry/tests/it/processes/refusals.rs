@@ -72,10 +72,22 @@ fn on_a_mount(folder: &Folder, options: &str) -> Output {
     command.current_dir(&folder.0).output().unwrap()
 }
 
+/// A limit on the size of files, which anybody may set for themselves, refuses a write as a full disk does.
+#[tokio::test]
+async fn a_file_that_may_not_grow() {
+    let folder = Folder::new();
+    let script = "ulimit -f 1000 && exec \"$0\" --data-dir \"$1\" serve --listen 127.0.0.1:0";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_tenantry")]).arg(folder.data()).current_dir(&folder.0);
+    let full = error_line(&command.output().unwrap(), 1);
+    assert!(full.contains("is full") && full.contains("free some space"), "{full}");
+    assert_eq!(folder.postmaster(), None);
+}
+
 #[tokio::test]
 async fn a_full_disk_and_a_read_only_folder() {
     let folder = Folder::new();
-    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let is_root = rustix::process::geteuid().is_root();
     if is_root {
         let full = error_line(&on_a_mount(&folder, "size=12m,mode=755"), 1);
         assert!(full.contains("is full") && full.contains("free some space"), "{full}");
@@ -83,7 +95,7 @@ async fn a_full_disk_and_a_read_only_folder() {
         assert!(read_only.contains("cannot write") || read_only.contains("Read-only"), "{read_only}");
         assert!(read_only.contains("--data-dir"), "{read_only}");
     } else {
-        // Nobody but root may mount; what is left is a folder that others own.
+        // Nobody but root may mount; what is left is a folder that may not be written, and the size limit above.
         std::fs::create_dir_all(folder.data()).unwrap();
         std::fs::set_permissions(folder.data(), std::fs::Permissions::from_mode(0o555)).unwrap();
         let read_only = error_line(&serve(&folder).output().unwrap(), 1);
@@ -136,7 +148,7 @@ async fn root_in_a_home_that_is_closed_to_others() {
         assert_eq!(server.stop("-INT"), Some(0));
     }
     let pointer = folder.data().join("cluster-location");
-    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let is_root = rustix::process::geteuid().is_root();
     assert_eq!(pointer.exists(), is_root, "only root needs another place");
     if is_root {
         let elsewhere = std::fs::read_to_string(pointer).unwrap();

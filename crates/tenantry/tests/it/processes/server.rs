@@ -1,8 +1,14 @@
 //! A server process on a data folder of its own, killed and cleaned up whatever happens.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::unique_name;
 
@@ -81,8 +87,65 @@ pub(super) fn is_alive(pid: u32) -> bool {
         && !std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
 
+/// Sends `-INT`, `-TERM`, `-QUIT` or `-KILL`. That the process is gone already is no fault.
 pub(super) fn signal(name: &str, pid: u32) {
-    Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap();
+    let signal = match name {
+        "-INT" => Signal::INT,
+        "-TERM" => Signal::TERM,
+        "-QUIT" => Signal::QUIT,
+        "-KILL" => Signal::KILL,
+        _ => panic!("{name} is not sent here"),
+    };
+    let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
+}
+
+/// Arguments of every process that runs now, by its id.
+pub(super) fn processes() -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let arguments = |id: u32| std::fs::read(format!("/proc/{id}/cmdline")).ok();
+    ids.filter_map(|id| Some((id, String::from_utf8_lossy(&arguments(id)?).replace('\0', " ")))).collect()
+}
+
+/// The process that started another one.
+pub(super) fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold anything, also blanks and brackets.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// Looks at the arguments of all processes, over and over.
+pub(super) struct Watch {
+    seen: Arc<Mutex<BTreeSet<String>>>,
+    stopping: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        let (seen, stopping) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicBool::new(false)));
+        let (its, stop) = (Arc::clone(&seen), Arc::clone(&stopping));
+        let thread = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let running = processes().into_iter().map(|(_, arguments)| arguments);
+                its.lock().unwrap().extend(running);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { seen, stopping, thread: Some(thread) }
+    }
+
+    /// Whether arguments with this text were seen.
+    pub(super) fn saw(&self, text: &str) -> bool {
+        self.seen.lock().unwrap().iter().any(|arguments| arguments.contains(text))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
 }
 
 /// `tenantry serve`, up and answering.

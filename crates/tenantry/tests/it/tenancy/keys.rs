@@ -1,8 +1,11 @@
 //! API keys of tenants and of the host application.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use tenantry::env::Env;
 use tenantry::storage::ReadScope;
+use tenantry::tenancy::key_uses::KeyUses;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::tenancy::members::{self, NewMember};
 use tenantry::tenancy::{Actor, TenancyError};
@@ -90,7 +93,7 @@ async fn the_last_use_of_a_key_is_noted_once_a_minute() {
     let used_at = async |seconds| {
         world.env.clock.advance(SignedDuration::from_secs(seconds));
         let tx = world.db.begin("test", &[owner]).await.unwrap();
-        tenantry::storage::keys::touch(&tx, key, world.env.clock.now()).await.unwrap();
+        tenantry::storage::keys::touch(&tx, &[(key, world.env.clock.now())]).await.unwrap();
         let row = tenantry::storage::keys::get(&tx, owner, key).await.unwrap().unwrap();
         tx.commit().await.unwrap();
         row.last_used_at.unwrap().to_string()
@@ -98,6 +101,34 @@ async fn the_last_use_of_a_key_is_noted_once_a_minute() {
     assert_eq!(used_at(0).await, "2026-03-01T12:00:00Z");
     assert_eq!(used_at(59).await, "2026-03-01T12:00:00Z");
     assert_eq!(used_at(2).await, "2026-03-01T12:01:01Z");
+    // A key that was revoked is tried, not used.
+    keys::revoke(&world.db, &world.env, Actor::User(owner), owner, key).await.unwrap();
+    assert_eq!(used_at(120).await, "2026-03-01T12:01:01Z");
+}
+
+#[tokio::test]
+async fn uses_of_keys_are_written_behind_the_requests() {
+    let mut world = World::new().await;
+    world.env = Env::manual("2026-03-01T12:00:00Z".parse().unwrap(), 1);
+    let owner = world.user().await;
+    let keys = [key_of(&world, owner, owner).await, key_of(&world, owner, owner).await];
+    let uses = KeyUses::new(world.db.clone(), world.env.clone());
+    let written = async |at: &str| {
+        let sql = format!("select count(*) from tenantry.api_keys where last_used_at = '{at}'");
+        world.admin.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    for (seconds, at) in [(0, "2026-03-01T12:00:00Z"), (60, "2026-03-01T12:01:00Z")] {
+        world.env.clock.advance(SignedDuration::from_secs(seconds));
+        for key in keys.iter().cycle().take(100) {
+            uses.note(*key);
+        }
+        let all = async {
+            while written(at).await < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all).await.expect("the uses were never written");
+    }
 }
 
 #[tokio::test]

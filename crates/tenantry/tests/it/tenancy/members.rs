@@ -98,7 +98,7 @@ async fn who_is_removed_or_leaves_has_nothing_left_and_the_last_owner_stays() {
     let remove = async |actor: Uuid, user: Uuid| {
         outcome(members::remove(&world.db, &world.env, Actor::User(actor), tenant.id, user).await)
     };
-    let leave = async |user: Uuid| outcome(members::leave(&world.db, &world.env, user, tenant.id).await);
+    let leave = async |user: Uuid| outcome(members::leave(&world.db, &world.env, user, tenant.id, None).await);
     assert_eq!(remove(member, admin).await, "forbidden");
     assert_eq!(remove(admin, owner).await, "more than the actor has");
     assert_eq!(remove(owner, owner).await, "last owner");
@@ -109,7 +109,7 @@ async fn who_is_removed_or_leaves_has_nothing_left_and_the_last_owner_stays() {
     assert_eq!(leave(admin).await, "done");
     // Removed a moment ago: the next deed is refused.
     assert_eq!(remove(admin, owner).await, "not found");
-    assert_eq!(outcome(members::leave(&world.db, &world.env, owner, owner).await), "personal");
+    assert_eq!(outcome(members::leave(&world.db, &world.env, owner, owner, None).await), "personal");
     assert_eq!(
         world.deeds(tenant.id).await,
         ["tenant.created", "member.added", "member.added", "member.removed", "member.left"]

@@ -19,7 +19,7 @@ async fn strike(world: &World, tenant: Uuid, actor: Uuid, other: Uuid, how: usiz
             members::change(db, env, Actor::User(actor), tenant, other, &patch).await.map(drop)
         }
         1 => members::remove(db, env, Actor::User(actor), tenant, other).await,
-        _ => members::leave(db, env, actor, tenant).await,
+        _ => members::leave(db, env, actor, tenant, None).await.map(drop),
     }
 }
 

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::caller::Context;
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
-use crate::http::refusals::ReadRefusals;
+use crate::http::refusals::UsageReadRefusals;
 use crate::http::state::AppState;
 use crate::usage::check::{Question, Verdict};
 
@@ -53,7 +53,7 @@ pub struct CheckBody {
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
-    responses((status = 200, body = CheckBody), ReadRefusals),
+    responses((status = 200, body = CheckBody), UsageReadRefusals),
     security(("bearer" = [])),
 )]
 pub async fn check(

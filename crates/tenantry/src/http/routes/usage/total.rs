@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::caller::{Permitted, ViewUsage};
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
-use crate::http::refusals::ReadRefusals;
+use crate::http::refusals::UsageReadRefusals;
 use crate::http::state::AppState;
 use crate::usage::report;
 
@@ -55,7 +55,7 @@ pub struct TotalBody {
 #[utoipa::path(
     get, path = "/api/usage", tag = "usage", operation_id = "getUsageTotal",
     params(TotalQuery),
-    responses((status = 200, body = TotalBody), ReadRefusals),
+    responses((status = 200, body = TotalBody), UsageReadRefusals),
     security(("bearer" = [])),
 )]
 pub async fn total(

@@ -1,0 +1,87 @@
+//! What is counted and logged of every request: which route, which status, how long. Never a header, a query or a
+//! body, and of the path only the route.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use uuid::Uuid;
+
+use super::problem::RequestIdentity;
+
+/// Routes that machines ask all day; they are in the log only where it is asked for more.
+const WATCHED: &[&str] = &["/healthz", "/readyz", "/metrics"];
+/// Unauthenticated requests that are logged with their address in a minute. All of them are counted; whoever sends
+/// a flood of them must not fill the disk.
+const UNAUTHENTICATED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// What is remembered from request to request.
+pub(super) struct Observer {
+    samples: DefaultDirectRateLimiter,
+    /// Unauthenticated requests since the last one that was logged.
+    left_out: AtomicU64,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        let samples = RateLimiter::direct(Quota::per_minute(UNAUTHENTICATED_PER_MINUTE));
+        Self { samples, left_out: AtomicU64::new(0) }
+    }
+}
+
+/// What is known of a request before it is answered.
+struct Seen {
+    id: Option<Uuid>,
+    method: String,
+    route: String,
+    address: Option<String>,
+}
+
+/// The middleware. Stands inside of the one that gives requests their ids.
+pub(super) async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let extensions = request.extensions();
+    let seen = Seen {
+        id: extensions.get::<RequestIdentity>().map(|id| id.0),
+        method: request.method().as_str().to_owned(),
+        route: extensions.get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned(),
+        address: extensions.get::<ConnectInfo<SocketAddr>>().map(|address| address.0.ip().to_string()),
+    };
+    let response = next.run(request).await;
+    observer.report(&seen, response.status(), started);
+    response
+}
+
+impl Observer {
+    fn report(&self, seen: &Seen, status: StatusCode, started: Instant) {
+        let elapsed = started.elapsed();
+        let Seen { method, route, .. } = seen;
+        metrics::histogram!(
+            "tenantry_http_request_seconds",
+            "method" => method.clone(), "route" => route.clone(), "status" => status.as_str().to_owned()
+        )
+        .record(elapsed);
+        let request_id = seen.id.map(tracing::field::display);
+        let (status, elapsed_ms) = (status.as_u16(), elapsed.as_secs_f64() * 1e3);
+        if WATCHED.contains(&route.as_str()) {
+            tracing::debug!(request_id, method, route, status, elapsed_ms, "request");
+        } else {
+            tracing::info!(request_id, method, route, status, elapsed_ms, "request");
+        }
+        if status == StatusCode::UNAUTHORIZED.as_u16() {
+            if self.samples.check().is_ok() {
+                let left_out = self.left_out.swap(0, Ordering::Relaxed);
+                tracing::warn!(request_id, method, route, address = seen.address, left_out, "unauthenticated");
+            } else {
+                self.left_out.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

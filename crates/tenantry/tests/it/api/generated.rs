@@ -1,0 +1,312 @@
+//! Attacks on every route, made from the OpenAPI document: a new route is attacked without being named here, and one
+//! with an id of a new kind fails until somebody says whose it is.
+
+use serde_json::{Value, json};
+use tenantry::http::router;
+use uuid::Uuid;
+
+use super::world::{Answer, App, send};
+
+/// Routes with ids for service keys alone, which may name any tenant: everybody else is refused for what they are.
+const FOR_SERVICE_KEYS: &[&str] = &["PUT /api/users/{id}", "GET /api/permissions/check"];
+
+/// One operation of the document.
+struct Operation {
+    method: String,
+    path: String,
+    /// (name, where) of parameters that are UUIDs.
+    ids: Vec<(String, String)>,
+    /// The rest of the query that must be there.
+    query: Vec<String>,
+    /// A body that can be read, where there is one.
+    body: Option<Value>,
+    /// Names that the body may have.
+    fields: Vec<String>,
+}
+
+impl Operation {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// Whether the tenant stands in the path; then no header names one.
+    fn names_tenant(&self) -> bool {
+        self.path.starts_with("/api/tenants/{id}")
+    }
+
+    /// The path and query with these ids in the order of `ids`.
+    fn at(&self, ids: &[Uuid]) -> String {
+        let mut path = self.path.clone();
+        let mut query = self.query.clone();
+        for ((name, place), id) in self.ids.iter().zip(ids) {
+            match place.as_str() {
+                "path" => path = path.replace(&format!("{{{name}}}"), &id.to_string()),
+                _ => query.push(format!("{name}={id}")),
+            }
+        }
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+    }
+}
+
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(target) => resolved(document, document.pointer(target.trim_start_matches('#')).unwrap()),
+        None => schema,
+    }
+}
+
+/// A value that fits a schema, as far as reading it goes.
+fn sample(document: &Value, schema: &Value) -> Value {
+    let schema = resolved(document, schema);
+    if let Some(first) = schema["oneOf"].as_array().and_then(|choices| choices.first()) {
+        return sample(document, first);
+    }
+    let example = [&schema["example"], &schema["examples"][0], &schema["enum"][0]];
+    if let Some(example) = example.into_iter().find(|example| !example.is_null()) {
+        return example.clone();
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or_default();
+    match (kind, schema["format"].as_str()) {
+        ("string", Some("uuid")) => json!("0190f5a2-7c1e-7b7a-8f00-000000000001"),
+        ("string", Some("date-time")) => json!("2040-01-01T00:00:00Z"),
+        ("string", _) => json!("text"),
+        ("integer" | "number", _) => json!(1),
+        ("boolean", _) => json!(true),
+        ("array", _) => json!([sample(document, &schema["items"])]),
+        _ => {
+            let fields = schema["properties"].as_object().into_iter().flatten();
+            fields.map(|(name, field)| (name.clone(), sample(document, field))).collect()
+        }
+    }
+}
+
+/// Names that a body may have; of all its kinds, where there are several.
+fn fields(document: &Value, schema: &Value) -> Vec<String> {
+    let schema = resolved(document, schema);
+    let choices = schema["oneOf"].as_array().into_iter().flatten().flat_map(|choice| fields(document, choice));
+    let own = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    own.chain(choices).collect()
+}
+
+/// A parameter of the query that must be there and is no id.
+fn query(parameter: &Value) -> String {
+    match parameter["name"].as_str().unwrap() {
+        "metric" => "metric=calls".to_owned(),
+        "amount" => "amount=1".to_owned(),
+        "permission" => "permission=viewUsage".to_owned(),
+        name => panic!("say here what {name} may be"),
+    }
+}
+
+/// Every operation under `/api/`.
+fn operations() -> Vec<Operation> {
+    let document = serde_json::to_value(router::document()).unwrap();
+    let mut found = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let ids = parameters.iter().filter(|one| one["schema"]["format"] == "uuid");
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let body = (!schema.is_null()).then(|| match path.as_str() {
+                // The sample names a metric that the tests' catalog does not have.
+                "/api/usage" => json!({ "metric": "calls", "amount": 1, "idempotencyKey": "k" }),
+                _ => sample(&document, schema),
+            });
+            let is_due = |one: &&Value| one["in"] == "query" && one["required"] == true;
+            let queries = parameters.iter().filter(is_due).filter(|one| one["schema"]["format"] != "uuid");
+            if path.starts_with("/api/") {
+                found.push(Operation {
+                    method: method.to_uppercase(),
+                    path: path.clone(),
+                    ids: ids.map(|one| (text(&one["name"]), text(&one["in"]))).collect(),
+                    query: queries.map(query).collect(),
+                    fields: fields(&document, schema),
+                    body,
+                });
+            }
+        }
+    }
+    assert!(found.len() > 15, "only {} operations", found.len());
+    found
+}
+
+/// Two organizations that have nothing to do with each other, and what ids stand for in each.
+struct Two {
+    app: App,
+    /// Owner of `mine`, and a key of it that may do everything.
+    callers: [String; 2],
+    mine: Objects,
+    foreign: Objects,
+}
+
+struct Objects {
+    tenant: Uuid,
+    user: Uuid,
+    key: Uuid,
+}
+
+impl Objects {
+    async fn new(app: &App) -> (String, String, Self) {
+        let (_, owner) = app.user().await;
+        let tenant = app.organization(&owner).await;
+        let (user, _) = app.member(&owner, tenant, "member").await;
+        let all = ["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
+        let (key, secret) = app.key(&owner, tenant, &all).await;
+        (owner, secret, Self { tenant, user, key })
+    }
+
+    /// What a parameter of a path names here.
+    fn of(&self, operation: &Operation, parameter: &str) -> Uuid {
+        let before = operation.path.split(&format!("{{{parameter}}}")).next().unwrap();
+        let is_query = before.len() == operation.path.len();
+        match (before.trim_end_matches('/').rsplit('/').next().unwrap(), parameter) {
+            ("tenants", _) => self.tenant,
+            ("members" | "users", _) => self.user,
+            ("keys", _) => self.key,
+            (_, "tenantId") if is_query => self.tenant,
+            (_, "userId") if is_query => self.user,
+            _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
+        }
+    }
+}
+
+impl Two {
+    async fn new() -> Self {
+        let app = App::new().await;
+        let (owner, key, mine) = Objects::new(&app).await;
+        let (_, _, foreign) = Objects::new(&app).await;
+        Self { app, callers: [owner, key], mine, foreign }
+    }
+
+    async fn ask(&self, caller: &str, operation: &Operation, ids: &[Uuid]) -> Answer {
+        let mut request = self.app.request(&operation.method, &operation.at(ids)).bearer_auth(caller);
+        if !operation.names_tenant() {
+            request = request.header("x-organization-id", self.mine.tenant.to_string());
+        }
+        if let Some(body) = &operation.body {
+            request = request.json(body);
+        }
+        send(request).await
+    }
+
+    /// Everything that the other organization has, but for what is written down about attempts.
+    async fn of_the_foreign(&self) -> String {
+        let sql = "select (select md5(string_agg(t::text, '|' order by id)) from tenantry.tenants t where id = $1)
+            || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.tenant_members m where tenant_id = $1)
+            || (select md5(string_agg(k::text, '|' order by id)) from tenantry.api_keys k where tenant_id = $1)
+            || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
+            || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
+        self.app.admin.query_one(sql, &[&self.foreign.tenant]).await.unwrap().get(0)
+    }
+}
+
+#[tokio::test]
+async fn attack_09_10_11_every_id_of_another_tenant_answers_as_an_unknown_one() {
+    let two = Two::new().await;
+    let before = two.of_the_foreign().await;
+    let mut tried = 0;
+    for operation in operations().iter().filter(|operation| !operation.ids.is_empty()) {
+        let names: Vec<&str> = operation.ids.iter().map(|(name, _)| name.as_str()).collect();
+        // Each choice of ids that are the other's: all of them, and mixed with those of one's own.
+        for choice in 1_u32..1 << names.len() {
+            let ids = |theirs: &dyn Fn(&str) -> Uuid| -> Vec<Uuid> {
+                let pick = |(index, name): (usize, &&str)| {
+                    if choice & (1 << index) == 0 { two.mine.of(operation, name) } else { theirs(name) }
+                };
+                names.iter().enumerate().map(pick).collect()
+            };
+            let (foreign, unknown) = (ids(&|name| two.foreign.of(operation, name)), ids(&|_| two.app.id()));
+            let place = format!("{} with {foreign:?}", operation.name());
+            for caller in &two.callers {
+                let theirs = two.ask(caller, operation, &foreign).await;
+                let nothing = two.ask(caller, operation, &unknown).await;
+                let status = if FOR_SERVICE_KEYS.contains(&operation.name().as_str()) { 403 } else { 404 };
+                assert_eq!(theirs.status, status, "{place}: {theirs:?}");
+                assert_eq!(theirs.lasting(), nothing.lasting(), "{place}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 24, "only {tried} attacks");
+    for name in FOR_SERVICE_KEYS {
+        assert!(operations().iter().any(|operation| operation.name() == *name), "{name} is no route any more");
+    }
+    assert_eq!(two.of_the_foreign().await, before);
+}
+
+#[tokio::test]
+async fn attack_01_every_route_of_a_foreign_tenant_in_the_header_answers_as_of_an_unknown_one() {
+    let app = App::new().await;
+    let (_, _, foreign) = Objects::new(&app).await;
+    let ((own, user), (_, owner)) = (app.user().await, app.user().await);
+    let acme = app.organization(&owner).await;
+    let (_, key) = app.key(&owner, acme, &["viewUsage", "recordUsage", "manageBilling", "viewBilling"]).await;
+    // What is about the user itself knows no tenant.
+    let of_the_user = ["GET /api/me", "GET /api/tenants", "POST /api/tenants"];
+    let mut tried = 0;
+    for operation in operations() {
+        let name = operation.name();
+        if operation.names_tenant() || of_the_user.contains(&&*name) || FOR_SERVICE_KEYS.contains(&&*name) {
+            continue;
+        }
+        let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| foreign.of(&operation, name)).collect();
+        for caller in [&user, &key] {
+            let ask = async |tenant: Uuid| {
+                let request = app.request(&operation.method, &operation.at(&ids)).bearer_auth(caller);
+                let request = request.header("x-organization-id", tenant.to_string());
+                send(match &operation.body {
+                    Some(body) => request.json(body),
+                    None => request,
+                })
+                .await
+            };
+            let (theirs, nothing) = (ask(foreign.tenant).await, ask(app.id()).await);
+            assert_eq!((theirs.status, theirs.code()), (403, "forbidden_tenant"), "{name}: {theirs:?}");
+            assert_eq!(theirs.lasting(), nothing.lasting(), "{name}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 18, "only {tried} attacks");
+    // Each is written down for whoever tried, nothing of it for whoever was tried.
+    let written = async |tenant: Uuid| -> i64 {
+        let sql = "select count(*) from tenantry.security_events where tenant_id = $1 and type = 'forbidden_tenant'";
+        app.admin.query_one(sql, &[&tenant]).await.unwrap().get(0)
+    };
+    assert_eq!((written(own).await, written(acme).await, written(foreign.tenant).await), (tried, tried, 0));
+    let recorded = app.count("select count(*) from tenantry.tenant_usage").await;
+    assert_eq!(recorded, 0);
+}
+
+#[tokio::test]
+async fn attack_13_every_body_names_the_field_that_is_not_expected() {
+    let two = Two::new().await;
+    let service = two.app.service_key().await;
+    let mut tried = 0;
+    for operation in operations().iter().filter(|operation| operation.body.is_some()) {
+        let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| two.mine.of(operation, name)).collect();
+        let is_for_service_keys = FOR_SERVICE_KEYS.contains(&operation.name().as_str());
+        for field in ["tenantId", "ownerId", "role", "planId", "permissions"] {
+            if operation.fields.iter().any(|known| known == field) {
+                continue;
+            }
+            let mut request =
+                self::request(&two, operation, &ids, if is_for_service_keys { &service } else { &two.callers[0] });
+            request = request.json(&json!({ field: "x" }));
+            let answer = send(request).await;
+            let place = format!("{} with {field}: {answer:?}", operation.name());
+            assert_eq!((answer.status, answer.code()), (422, "validation_failed"), "{place}");
+            assert_eq!(answer.body["errors"][0]["field"], field, "{place}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "only {tried} attacks");
+}
+
+fn request(two: &Two, operation: &Operation, ids: &[Uuid], caller: &str) -> reqwest::RequestBuilder {
+    let request = two.app.request(&operation.method, &operation.at(ids)).bearer_auth(caller);
+    if operation.names_tenant() || operation.path.starts_with("/api/users") {
+        return request;
+    }
+    request.header("x-organization-id", two.mine.tenant.to_string())
+}
