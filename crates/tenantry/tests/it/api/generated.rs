@@ -144,6 +144,9 @@ struct Objects {
     tenant: Uuid,
     user: Uuid,
     key: Uuid,
+    endpoint: Uuid,
+    delivery: Uuid,
+    operation: Uuid,
 }
 
 impl Objects {
@@ -153,7 +156,20 @@ impl Objects {
         let (user, _) = app.member(&owner, tenant, "member").await;
         let all = ["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
         let (key, secret) = app.key(&owner, tenant, &all).await;
-        (owner, secret, Self { tenant, user, key })
+        let hook = serde_json::json!({ "url": "http://127.0.0.1:9/hook" });
+        let endpoint = app.within(&owner, tenant, "POST", "/api/webhook-endpoints", &hook).await;
+        assert_eq!(endpoint.status, 201, "{endpoint:?}");
+        let endpoint = id_of(&endpoint.body["webhookEndpoint"]);
+        let path = format!("/api/webhook-endpoints/{endpoint}/test");
+        let tested = app.within(&owner, tenant, "POST", &path, &serde_json::json!({})).await;
+        assert_eq!(tested.status, 202, "{tested:?}");
+        let operation = app.id();
+        let sql = "insert into tenantry.billing_operations
+                       (tenant_id, id, kind, state, request, outcome, actor, created_at, finished_at)
+                   values ($1, $2, 'cancel', 'succeeded', '{}', '{}', 'system', now(), now())";
+        app.admin.execute(sql, &[&tenant, &operation]).await.unwrap();
+        let delivery = id_of(&tested.body["webhookDelivery"]);
+        (owner, secret, Self { tenant, user, key, endpoint, delivery, operation })
     }
 
     /// What a parameter of a path names here.
@@ -164,11 +180,18 @@ impl Objects {
             ("tenants", _) => self.tenant,
             ("members" | "users", _) => self.user,
             ("keys", _) => self.key,
+            ("webhook-endpoints", _) => self.endpoint,
+            ("deliveries", _) => self.delivery,
+            ("operations", _) => self.operation,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
             _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
         }
     }
+}
+
+fn id_of(object: &serde_json::Value) -> Uuid {
+    object["id"].as_str().unwrap_or_else(|| panic!("no id in {object}")).parse().unwrap()
 }
 
 impl Two {

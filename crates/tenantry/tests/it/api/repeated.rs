@@ -53,7 +53,7 @@ async fn leaving_twice_with_one_key_is_leaving_once() {
     assert_eq!(again.headers["idempotent-replayed"], "true");
     // Without the key, with another, and for whoever never was a member, there is nothing to leave.
     assert_eq!(leave(&member, "other").await.status, 404);
-    assert_eq!(app.call(&member, "POST", &path, &Value::Null).await.status, 404);
+    assert_eq!(app.call(&member, "POST", &path, &json!({})).await.status, 404);
     assert_eq!(leave(&app.user().await.1, "k").await.status, 404);
     // A repeat takes nobody out who came back.
     let back = json!({ "userId": user, "role": "member" });
