@@ -6,30 +6,32 @@
 -- What passes can be cast. Deeper than 64 levels is nobody, too.
 
 create function tenantry.subject_of_claims(claims text) returns text
-    language sql immutable strict parallel safe
+    language plpgsql immutable strict parallel safe
     set search_path = pg_catalog, pg_temp
 as $$
-    with recursive flat (text) as (
-        select regexp_replace(regexp_replace(regexp_replace(
-            claims,
-            -- Not the escapes that no text can hold: NUL and halves of surrogate pairs.
-            '"(?:[^"\\\u0001-\u001f]|\\["\\/bfnrt]|\\u(?!0000|[dD][89a-fA-F])[0-9a-fA-F]{4}'
-                || '|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*"',
-            '""', 'g'),
-            '-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null', '0', 'g'),
-            '[ \t\n\r]+', '', 'g')
-    ), reduced (text, pass) as (
-        select text, 0 from flat
-        union all
-        select regexp_replace(
-                   text,
-                   '\[(?:(?:""|0)(?:,(?:""|0))*)?\]|\{(?:"":(?:""|0)(?:,"":(?:""|0))*)?\}', '0', 'g'),
-               pass + 1
-        from reduced
-        where pass < 64 and text ~ '[][{}]'
-    )
-    select case when claims ~ '^[ \t\n\r]*\{' and exists (select from reduced where text = '0')
-                then claims::json ->> 'sub' end
+declare
+    -- Not the escapes that no text can hold: NUL and halves of surrogate pairs.
+    strings constant text := '"(?:[^"\\\u0001-\u001f]|\\["\\/bfnrt]'
+        || '|\\u(?:[1-9a-cA-CefEF][0-9a-fA-F]{3}|0[1-9a-fA-F][0-9a-fA-F]{2}|00[1-9a-fA-F][0-9a-fA-F]|000[1-9a-fA-F]'
+        || '|[dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}))*"';
+    scalars constant text := '-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null';
+    innermost constant text := '\[(?:(?:""|0)(?:,(?:""|0))*)?\]|\{(?:"":(?:""|0)(?:,"":(?:""|0))*)?\}';
+    rest text;
+begin
+    if claims !~ '^[ \t\n\r]*\{' then
+        return null;
+    end if;
+    rest := regexp_replace(regexp_replace(claims, strings, '""', 'g'), scalars, '0', 'g');
+    rest := regexp_replace(rest, '[ \t\n\r]+', '', 'g');
+    for pass in 1..64 loop
+        exit when rest !~ '[][{}]';
+        rest := regexp_replace(rest, innermost, '0', 'g');
+    end loop;
+    if rest = '0' then
+        return claims::json ->> 'sub';
+    end if;
+    return null;
+end
 $$;
 revoke all on function tenantry.subject_of_claims(text) from public;
 grant execute on function tenantry.subject_of_claims(text) to tenantry_authz, tenantry_user, tenantry_service;

@@ -100,12 +100,12 @@ async fn attack_08_who_was_removed_or_demoted_a_moment_ago() {
     let event = json!({ "metric": "calls", "amount": 1, "idempotencyKey": "k" });
     // Reads and writes, with the tenant in the header and in the path.
     let ask = async |token: &str| {
-        let patch = json!({ "name": "Renamed" });
+        let name = json!({ "name": "Renamed" });
         [
             app.within(token, acme, "GET", "/api/keys", &Value::Null).await.status,
             app.within(token, acme, "GET", "/api/usage/report", &Value::Null).await.status,
             app.within(token, acme, "POST", "/api/usage", &event).await.status,
-            app.call(token, "PATCH", &format!("/api/tenants/{acme}"), &patch).await.status,
+            app.call(token, "PATCH", &format!("/api/tenants/{acme}"), &name).await.status,
             app.get(token, &format!("/api/tenants/{acme}/members")).await.status,
         ]
     };

@@ -94,19 +94,19 @@ async fn what_is_taken_for_json_is_what_the_database_can_cast() {
     let mut named = 0;
     for _ in 0..4000 {
         // An object that would do, with up to three pieces put in or taken out anywhere.
-        let mut text: Vec<char> =
+        let mut letters: Vec<char> =
             r#"{"sub":"00000000-0000-0000-0000-00000000000b","n":[-0.5e+1,true,{"k":null}],"t":"x\n\""}"#.chars().collect();
         for _ in 0..below(4) {
-            let at = below(text.len() + 1);
+            let at = below(letters.len() + 1);
             if below(3) == 0 {
-                text.drain(at..(at + below(4)).min(text.len()));
+                letters.drain(at..(at + below(4)).min(letters.len()));
             } else {
-                text.splice(at..at, PIECES[below(PIECES.len())].chars());
+                letters.splice(at..at, PIECES[below(PIECES.len())].chars());
             }
         }
-        let text: String = text.into_iter().collect();
-        let due = cast(&oracle, &text).await;
-        assert_eq!(claimed(&reader, &text).await, due, "{text}");
+        let claims: String = letters.into_iter().collect();
+        let due = cast(&oracle, &claims).await;
+        assert_eq!(claimed(&reader, &claims).await, due, "{claims}");
         named += i32::from(due.is_some());
     }
     assert!((500..3500).contains(&named), "{named} of 4000 texts named somebody");
