@@ -110,9 +110,28 @@ install_api_tests() {
     .venv/bin/pip install --quiet --disable-pip-version-check -r tests/api/requirements.txt
 }
 
+# Stripe's official SDK drives the sandbox.
+install_sdk_tests() {
+    if ! command -v npm >/dev/null; then
+        say "installing node and npm"
+        if [ "$(uname -s)" = Darwin ]; then
+            brew install --quiet node
+        elif command -v apt-get >/dev/null && can_be_root; then
+            as_root apt-get update -qq
+            apt_install nodejs npm
+        else
+            die "the tests need node 18 or later with npm; ask whoever administers this machine to install them"
+        fi
+    fi
+    [ -d tests/stripe-sdk/node_modules ] && return
+    say "installing Stripe's SDK into tests/stripe-sdk"
+    npm ci --prefix tests/stripe-sdk --no-audit --no-fund --silent
+}
+
 command -v cargo >/dev/null || die "Rust is missing: install it with rustup, then start again"
 has_server || install_server
 if [ "${1:-}" = test ]; then
     install_openssl
     install_api_tests
+    install_sdk_tests
 fi

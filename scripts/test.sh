@@ -8,6 +8,8 @@ cargo clippy --quiet --workspace --all-targets -- --deny warnings
 cargo build --quiet --package tenantry
 tests/api/run.sh target/debug/tenantry
 scripts/demo.sh target/debug/tenantry >/dev/null
-cargo test --quiet --package tenantry-domain --package tenantry-embedded --package tenantry-stripe --package tenantry-stripe-spec --lib --tests
+tests/stripe-sdk/run.sh
+cargo test --quiet --package tenantry-domain --package tenantry-embedded --package tenantry-stripe \
+    --package tenantry-stripe-spec --package tenantry-sandbox --lib --tests
 # The last line is the test runner's own.
 cargo test --package tenantry --lib --test it
