@@ -6,3 +6,4 @@ mod kills;
 mod refusals;
 mod replicas;
 mod server;
+mod stripe;
