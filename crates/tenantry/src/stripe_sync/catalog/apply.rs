@@ -3,7 +3,7 @@
 use tenantry_domain::plan::{Catalog, Plan};
 use tenantry_stripe::prices::{self, RecurringParameters, UsageType};
 use tenantry_stripe::shared::{Interval, Metadata};
-use tenantry_stripe::{IdempotencyKey, products};
+use tenantry_stripe::{IdempotencyKey, StripeError, products};
 
 use super::decide::{Step, Wanted, of_product};
 use super::{Action, Change, INTERVALS, PushError, failed, lookup_key, product, product_id};
@@ -93,17 +93,22 @@ async fn make_price(stripe: &Stripe, wanted: &Wanted<'_>, old: Option<&str>) -> 
     };
     let operation = format!("{key}-{currency}-{}-after-{}", wanted.amount.minor, old.unwrap_or("none"));
     let failed = |source| failed(plan_id, source);
-    let made = stripe.client.post(&request, &IdempotencyKey::new(operation)?).await.map_err(failed)?;
-    // A kept answer may be of a price that was archived since, or that another amount followed.
+    match stripe.client.post(&request, &IdempotencyKey::new(operation)?).await {
+        // Stripe keeps its own failures too: under this key it would be the same one for a day.
+        Ok(_) | Err(StripeError::Server(_)) => {}
+        Err(source) => return Err(failed(source)),
+    }
+    // What counts is who has the lookup key now. A kept answer may be of a price that was archived since, or that
+    // another amount followed; a failure may have come after the price was made.
     let found = find(stripe, &key).await.map_err(failed)?;
-    if found.iter().any(|price| price.id == made.id && wanted.is_met_by(price)) {
-        return Ok(made.id);
+    if let Some(price) = found.into_iter().find(|price| wanted.is_met_by(price)) {
+        return Ok(price.id);
     }
     let made = stripe.client.post(&request, &fresh_key(stripe)?).await.map_err(failed)?;
     if wanted.is_met_by(&made) { Ok(made.id) } else { Err(PushError::WrongPrice(made.id)) }
 }
 
-async fn find(stripe: &Stripe, key: &str) -> Result<Vec<prices::Price>, tenantry_stripe::StripeError> {
+async fn find(stripe: &Stripe, key: &str) -> Result<Vec<prices::Price>, StripeError> {
     let request = prices::List { lookup_keys: vec![key], ..prices::List::default() };
     Ok(stripe.client.get(&request).await?.data)
 }

@@ -224,14 +224,20 @@ async fn a_push_that_breaks_off_is_finished_by_the_next() {
     let world = World::new().await;
     let catalog = pro("Pro", "month = 2900, year = 29000");
     for path in ["/v1/products", "/v1/prices"] {
-        for fault in [FaultRule::status(500, 1), FaultRule::lost_answer()] {
+        for fault in [FaultRule::status(429, 1), FaultRule::lost_answer()] {
             world.sandbox.control().add_fault(fault.only("POST", path));
             let failed = push(&world.stripe, &catalog).await.unwrap_err().to_string();
             assert!(failed.starts_with("plan `"), "{failed}");
             assert!(!failed.contains(KEY), "{failed}");
         }
     }
+    // Stripe keeps a failure of its own under the key of the request, whether or not it did what was asked for.
+    for executed in [true, false] {
+        let fault = FaultRule { executed, ..FaultRule::status(500, 1) };
+        world.sandbox.control().add_fault(fault.only("POST", "/v1/prices"));
+    }
     push(&world.stripe, &catalog).await.unwrap();
+    assert!(world.sandbox.control().faults().is_empty());
     assert_eq!(push(&world.stripe, &catalog).await.unwrap(), []);
     assert_eq!((world.prices().await.len(), world.noted().await.len()), (3, 3));
 }

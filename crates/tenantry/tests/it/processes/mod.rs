@@ -7,3 +7,4 @@ mod logs;
 mod refusals;
 mod replicas;
 mod server;
+mod stripe;
