@@ -7,6 +7,15 @@ use super::embedded;
 use crate::engine::{Work, rate_percent, unit_decimal};
 use crate::model::{Credited, Invoice, InvoiceItem, InvoiceStatus, Line};
 
+/// Lines that an invoice has itself, as Stripe's; the rest is listed.
+const EMBEDDED_LINES: usize = 10;
+
+fn first_lines(lines: &[Value], url: &str) -> Value {
+    let mut shown = embedded(lines.get(..EMBEDDED_LINES).unwrap_or(lines), url);
+    shown["has_more"] = (lines.len() > EMBEDDED_LINES).into();
+    shown
+}
+
 #[expect(clippy::unused_self, reason = "every object is shown in the same way, by the work")]
 impl Work {
     pub(crate) fn invoice_json(&self, invoice: &Invoice) -> Value {
@@ -66,7 +75,7 @@ impl Work {
             "issuer": { "type": "self" },
             "last_finalization_error": invoice.last_finalization_error,
             "latest_revision": null,
-            "lines": embedded(&lines, &format!("/v1/invoices/{}/lines", invoice.id)),
+            "lines": first_lines(&lines, &format!("/v1/invoices/{}/lines", invoice.id)),
             "livemode": false,
             "metadata": invoice.metadata,
             "next_payment_attempt": invoice.next_payment_attempt,

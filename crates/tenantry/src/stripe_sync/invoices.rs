@@ -1,6 +1,7 @@
 //! Stripe's invoices, mirrored: what was asked for, what was paid, where it can be seen.
 
 use serde_json::{Value, json};
+use tenantry_stripe::invoice_lines::{self, InvoiceLine};
 use tenantry_stripe::invoices::Invoice;
 use tenantry_stripe::shared::AutomaticTaxStatus;
 
@@ -17,7 +18,7 @@ use crate::write_tx;
 pub async fn mirror(stripe: &Stripe, lease: &Lease, invoice: &Invoice) -> Result<(), SyncError> {
     let now = stripe.env.clock.now();
     let tenant = lease.tenant_id;
-    let row = translate(stripe, invoice);
+    let row = InvoiceRow { lines: lines(&all_lines(stripe, invoice).await?), ..translate(stripe, invoice) };
     write_tx!(stripe.db, "mirror_invoice", &[tenant], |tx| {
         if !customers::hold_lease(tx, &lease.customer_id, lease.token, now).await? {
             return Err(SyncError::LeaseLost);
@@ -59,7 +60,7 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
         amount_remaining: invoice.amount_remaining,
         period_start: invoice.period_start.unwrap_or(created_at),
         period_end: invoice.period_end.unwrap_or(created_at),
-        lines: lines(invoice),
+        lines: Value::Null,
         taxes: invoice
             .total_taxes
             .iter()
@@ -86,11 +87,18 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
     }
 }
 
+/// An invoice itself has its first lines only.
+async fn all_lines(stripe: &Stripe, invoice: &Invoice) -> Result<Vec<InvoiceLine>, SyncError> {
+    if !invoice.lines.has_more {
+        return Ok(invoice.lines.data.clone());
+    }
+    let all = invoice_lines::List { invoice: &invoice.id, limit: Some(100), ..invoice_lines::List::default() };
+    Ok(stripe.client.all(&all).await?)
+}
+
 /// The lines as the interface shows them: amounts in minor units, times as RFC 3339.
-fn lines(invoice: &Invoice) -> Value {
-    invoice
-        .lines
-        .data
+fn lines(lines: &[InvoiceLine]) -> Value {
+    lines
         .iter()
         .map(|line| {
             let times = line.times();
