@@ -101,6 +101,13 @@ impl Control {
         self.move_to(to).await
     }
 
+    /// When the next thing falls due by itself; none where nothing is under way.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let core = self.shared.core();
+        let due = next_due(&self.shared.work(&core, RequestInfo::default()));
+        due.and_then(|at| Timestamp::from_second(at).ok())
+    }
+
     /// As [`Control::advance_to`], but stops at each thing that falls due and delivers the events of it before going
     /// on, so that a receiver can act at that time: put an item on a draft before it is finalized, for example.
     ///
@@ -109,11 +116,7 @@ impl Control {
     pub async fn advance_delivering(&self, to: Timestamp) -> Result<Clock, ControlError> {
         self.check(to)?;
         loop {
-            let due = {
-                let core = self.shared.core();
-                next_due(&self.shared.work(&core, RequestInfo::default()))
-            };
-            let Some(due) = due.and_then(|at| Timestamp::from_second(at).ok()).filter(|at| *at < to) else { break };
+            let Some(due) = self.next_due().filter(|at| *at < to) else { break };
             let now = self.clock().now;
             self.advance_to(due.max(now)).await?;
             self.deliver().await;

@@ -30,7 +30,10 @@ impl Folder {
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenantry"));
         for (name, _) in std::env::vars() {
-            if ["TENANTRY_", "DATABASE_", "JW", "SMTP_", "STRIPE_", "APP_URL"].iter().any(|start| name.starts_with(start)) {
+            if ["TENANTRY_", "DATABASE_", "JW", "SMTP_", "STRIPE_", "APP_URL"]
+                .iter()
+                .any(|start| name.starts_with(start))
+            {
                 command.env_remove(name);
             }
         }
