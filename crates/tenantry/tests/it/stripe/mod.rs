@@ -7,4 +7,9 @@
 )]
 
 mod checkout;
+mod invoices;
+mod metered;
+mod overage;
+mod tax;
+mod three_months;
 pub(crate) mod world;

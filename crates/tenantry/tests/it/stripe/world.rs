@@ -329,7 +329,7 @@ impl World {
         self.now().to_zoned(TimeZone::UTC).checked_add(span).unwrap().timestamp()
     }
 
-    async fn next_due_here(&self) -> Option<Timestamp> {
+    pub(crate) async fn next_due_here(&self) -> Option<Timestamp> {
         let sql = "select min(greatest(run_at, coalesce(lease_until, run_at))) from (
                        select run_at, lease_until from tenantry.jobs where finished_at is null
                        union all
@@ -459,6 +459,13 @@ impl World {
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(url.query().unwrap_or_default().to_owned()).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer.get("error"), None, "{path}");
+        answer
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Value {
+        let request = self.http.delete(format!("{}{path}", self.sandbox.url())).bearer_auth(KEY);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
         assert_eq!(answer.get("error"), None, "{path}");
         answer
     }
