@@ -48,6 +48,7 @@ fn plans() -> Value {
     });
     let mut trial = basic.clone();
     trial["id"] = json!("tried");
+    trial["rank"] = json!(7);
     trial["trial_days"] = json!(7);
     json!([free, basic, plus, trial])
 }
