@@ -63,7 +63,7 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
     let customer = target::customer(stripe, &lease.customer_id).await?;
     match target::choose(stripe, &customer).await? {
         Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
-        Target::Own => own::bill(stripe, lease, &rest).await,
+        Target::Own => own::bill(stripe, lease, &customer, &rest).await,
         target => {
             for charge in &rest {
                 put(stripe, lease, charge, &target).await?;

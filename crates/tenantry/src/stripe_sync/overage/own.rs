@@ -10,17 +10,24 @@ use super::items::CHARGE;
 use super::target::{self, Target};
 use super::{Lease, OpenCharge, SyncError, key, put};
 use crate::stripe_sync::Stripe;
+use crate::stripe_sync::state::CustomerState;
 
 /// Invoices that are made at most for one charge: each was finalized before the charge was on it.
 const TRIES: usize = 10;
 
 /// Bills charges on an invoice of their own, one for each currency.
-pub(super) async fn bill(stripe: &Stripe, lease: &Lease, open: &[OpenCharge]) -> Result<(), SyncError> {
+pub(super) async fn bill(
+    stripe: &Stripe,
+    lease: &Lease,
+    customer: &CustomerState,
+    open: &[OpenCharge],
+) -> Result<(), SyncError> {
     let currencies: BTreeSet<&str> = open.iter().map(|charge| charge.currency.as_str()).collect();
     for currency in currencies {
         let charges: Vec<&OpenCharge> = open.iter().filter(|charge| charge.currency == currency).collect();
         let Some(first) = charges.first() else { continue };
-        let invoice = draft(stripe, lease, currency, &first.id.to_string()).await?;
+        let request = request(stripe, lease, customer, currency, PendingItems::Exclude);
+        let invoice = draft(stripe, &request, &first.id.to_string()).await?;
         let target = Target::Invoice { id: invoice.clone() };
         for charge in charges {
             put(stripe, lease, charge, &target).await?;
@@ -45,11 +52,15 @@ pub(super) async fn collect_stranded(stripe: &Stripe, lease: &Lease) -> Result<(
             waiting.insert(item.currency, item.id);
         }
     }
-    if waiting.is_empty() || !target::is_over(&target::customer(stripe, &lease.customer_id).await?) {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let customer = target::customer(stripe, &lease.customer_id).await?;
+    if !target::is_over(&customer) {
         return Ok(());
     }
     for (currency, oldest) in waiting {
-        let request = request(stripe, lease, &currency, PendingItems::Include);
+        let request = request(stripe, lease, &customer, &currency, PendingItems::Include);
         let invoice = stripe.client.post(&request, &key(&format!("overage-{oldest}-pending"))).await?;
         finalize(stripe, &invoice.id).await?;
     }
@@ -57,11 +68,10 @@ pub(super) async fn collect_stranded(stripe: &Stripe, lease: &Lease) -> Result<(
 }
 
 /// An invoice that items can be put on. An earlier try may have made one that is final by now: then another one.
-async fn draft(stripe: &Stripe, lease: &Lease, currency: &str, first: &str) -> Result<String, SyncError> {
-    let request = request(stripe, lease, currency, PendingItems::Exclude);
+async fn draft(stripe: &Stripe, request: &invoices::Create<'_>, first: &str) -> Result<String, SyncError> {
     let mut name = format!("overage-{first}-invoice");
     for _ in 0..TRIES {
-        let made = stripe.client.post(&request, &key(&name)).await?;
+        let made = stripe.client.post(request, &key(&name)).await?;
         // The answer may be that of the earlier try.
         match stripe.client.get(&invoices::Retrieve { id: &made.id, expand: Vec::new() }).await {
             Ok(found) if found.status == Some(InvoiceStatus::Draft) && !found.deleted => return Ok(made.id),
@@ -75,8 +85,17 @@ async fn draft(stripe: &Stripe, lease: &Lease, currency: &str, first: &str) -> R
 }
 
 /// Stripe makes it final by itself within about an hour, should this process die before it does.
-fn request<'a>(stripe: &Stripe, lease: &'a Lease, currency: &'a str, pending: PendingItems) -> invoices::Create<'a> {
+///
+/// It is paid with what the last subscription was paid with: checkout leaves the card there, not with the customer.
+fn request<'a>(
+    stripe: &Stripe,
+    lease: &'a Lease,
+    customer: &'a CustomerState,
+    currency: &'a str,
+    pending: PendingItems,
+) -> invoices::Create<'a> {
     invoices::Create {
+        default_payment_method: customer.subscriptions.iter().find_map(|last| last.payment_method.as_deref()),
         customer: &lease.customer_id,
         auto_advance: Some(true),
         pending_invoice_items_behavior: Some(pending),

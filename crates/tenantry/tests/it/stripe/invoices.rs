@@ -89,7 +89,7 @@ async fn draft_open_paid_void() {
 
 #[tokio::test]
 async fn draft_open_paid_void_told_twice_and_backwards() {
-    through_its_states(Switches { duplicate: true, reorder: true, same_second: true, ..Switches::default() }).await;
+    through_its_states(Switches { duplicate: true, reorder: true, ..Switches::default() }).await;
 }
 
 #[tokio::test]

