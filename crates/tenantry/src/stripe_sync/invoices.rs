@@ -18,12 +18,7 @@ use crate::write_tx;
 pub async fn mirror(stripe: &Stripe, lease: &Lease, invoice: &Invoice) -> Result<(), SyncError> {
     let now = stripe.env.clock.now();
     let tenant = lease.tenant_id;
-    let mut row = translate(stripe, invoice);
-    if invoice.lines.has_more {
-        // The invoice itself has the first ten only.
-        let list = invoice_lines::List { invoice: &invoice.id, limit: Some(100), ..invoice_lines::List::default() };
-        row.lines = lines(&stripe.client.all(&list).await?);
-    }
+    let row = InvoiceRow { lines: lines(&all_lines(stripe, invoice).await?), ..translate(stripe, invoice) };
     write_tx!(stripe.db, "mirror_invoice", &[tenant], |tx| {
         if !customers::hold_lease(tx, &lease.customer_id, lease.token, now).await? {
             return Err(SyncError::LeaseLost);
@@ -65,7 +60,7 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
         amount_remaining: invoice.amount_remaining,
         period_start: invoice.period_start.unwrap_or(created_at),
         period_end: invoice.period_end.unwrap_or(created_at),
-        lines: lines(&invoice.lines.data),
+        lines: Value::Null,
         taxes: invoice
             .total_taxes
             .iter()
@@ -90,6 +85,15 @@ fn translate(stripe: &Stripe, invoice: &Invoice) -> InvoiceRow {
         finalized_at: transitions.and_then(|at| at.finalized_at),
         paid_at: transitions.and_then(|at| at.paid_at),
     }
+}
+
+/// An invoice itself has its first lines only.
+async fn all_lines(stripe: &Stripe, invoice: &Invoice) -> Result<Vec<InvoiceLine>, SyncError> {
+    if !invoice.lines.has_more {
+        return Ok(invoice.lines.data.clone());
+    }
+    let all = invoice_lines::List { invoice: &invoice.id, limit: Some(100), ..invoice_lines::List::default() };
+    Ok(stripe.client.all(&all).await?)
 }
 
 /// The lines as the interface shows them: amounts in minor units, times as RFC 3339.

@@ -70,6 +70,8 @@ pub struct SubscriptionState {
     pub changed: Option<(Timestamp, String)>,
     /// It has something to pay with.
     pub has_payment_method: bool,
+    /// Stripe's id of what it is paid with, where that is its own and not the customer's.
+    pub payment_method: Option<String>,
 }
 
 impl SubscriptionState {
@@ -204,6 +206,7 @@ fn state(
         has_payment_method: subscription.default_payment_method.is_some()
             || subscription.default_source.is_some()
             || customer_pays,
+        payment_method: subscription.default_payment_method.as_ref().map(|method| method.id().to_owned()),
         plan,
     })
 }

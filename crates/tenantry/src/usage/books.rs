@@ -1,4 +1,4 @@
-//! The proof of the books: counters are the sums of events, charges are the price of totals, each period is
+//! The proof of the books: counters are the sums of events, charges are the price of totals, each charge is
 //! billed once, the audit chain is unbroken, nobody is without an owner.
 
 use uuid::Uuid;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tenantry_domain::plan::MetricTerms;
 use tenantry_domain::pricing::{SegmentUse, accrued};
 use tenantry_domain::quantity::Quantity;
 
@@ -27,6 +28,8 @@ pub struct Accrued {
     pub amount_minor: i64,
     /// ISO 4217, lower case.
     pub currency: String,
+    /// Quantity that it is for: what each segment used above the included quantity of its plan.
+    pub quantity: Decimal,
     /// What it was computed from.
     pub inputs: serde_json::Value,
 }
@@ -45,6 +48,7 @@ pub fn accrue(
     let mut uses = Vec::with_capacity(segments.len());
     let mut inputs = Vec::with_capacity(segments.len());
     let mut currency = None;
+    let mut quantity = Decimal::ZERO;
     for (position, segment) in segments.iter().enumerate() {
         let start = reached;
         reached = if position + 1 == segments.len() {
@@ -59,8 +63,10 @@ pub fn accrue(
         };
         let plan = plans.get(&segment.plan_id, segment.plan_version)?;
         currency = plan.currency().map(|code| code.to_string()).or(currency);
+        let terms = plans.metric(&segment.plan_id, segment.plan_version, metric)?;
+        quantity += above(terms, reached) - above(terms, start);
         uses.push(SegmentUse {
-            terms: plans.metric(&segment.plan_id, segment.plan_version, metric)?,
+            terms,
             total_at_start: Quantity::from_decimal(start),
             total_at_end: Quantity::from_decimal(reached),
         });
@@ -70,6 +76,7 @@ pub fn accrue(
             "planVersion": segment.plan_version,
             "totalAtStart": Quantity::from_decimal(start),
             "totalAtEnd": Quantity::from_decimal(reached),
+            "overage": terms.and_then(|terms| terms.overage.as_ref()),
         }));
     }
     let exact = accrued(&uses);
@@ -77,8 +84,15 @@ pub fn accrue(
     Ok(Accrued {
         amount_minor,
         currency: currency.unwrap_or_else(|| FALLBACK_CURRENCY.to_owned()),
+        quantity: quantity.max(Decimal::ZERO),
         inputs: serde_json::json!({ "segments": inputs, "exactMinor": exact.to_string() }),
     })
+}
+
+/// What of a total is above the included quantity and costs something.
+fn above(terms: Option<&MetricTerms>, total: Decimal) -> Decimal {
+    let included = terms.filter(|terms| terms.overage.is_some()).and_then(MetricTerms::included);
+    included.map_or(Decimal::ZERO, |included| (total - included.as_decimal()).max(Decimal::ZERO))
 }
 
 /// What a counter's total costs, with its segments as they are in the database.
@@ -118,7 +132,7 @@ pub async fn adjust(
         period_start: counter.period_start,
         sequence: so_far.next_sequence,
         id: env.ids.uuid_v7(now),
-        overage: counter.included.map_or(Decimal::ZERO, |included| (counter.total - included).max(Decimal::ZERO)),
+        overage: accrued.quantity,
         amount_minor: difference,
         currency: accrued.currency,
         inputs,

@@ -6,6 +6,7 @@ mod isolation;
 mod metering;
 mod notices;
 mod processes;
+mod stripe;
 mod support;
 mod tenancy;
 mod tidy;

@@ -138,6 +138,25 @@ query! {
         join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.billing_period_start
         where c.tenant_id = any ($1) and p.state <> 'closed'
         order by 1, 2";
+    service INVOICE_ITEMS = "
+        with charges as (
+            select tenant_id, id, state from tenantry.overage_charges where tenant_id = any ($1)
+        ), items as (
+            select tenant_id, charge_id, invoice_item_id from tenantry.stripe_invoice_items where tenant_id = any ($1)
+        )
+        select coalesce(c.tenant_id, i.tenant_id) as tenant_id,
+               case when c.id is null then format('invoice item %s stands for the charge %s, which does not exist', i.invoice_item_id, i.charge_id)
+                    when i.charge_id is null then format('charge %s is billed, but no invoice item stands for it', c.id)
+                    else format('charge %s is %s, but the invoice item %s stands for it', c.id, c.state, i.invoice_item_id) end
+        from charges c full join items i on i.tenant_id = c.tenant_id and i.charge_id = c.id
+        where (c.state is not distinct from 'billed') <> (i.charge_id is not null) or c.id is null
+        union all
+        select tenant_id, format('invoice item %s stands for %s charges', invoice_item_id, count(*))
+        from items group by tenant_id, invoice_item_id having count(*) > 1
+        union all
+        select tenant_id, format('charge %s is there %s times', id, count(*))
+        from charges group by tenant_id, id having count(*) > 1
+        order by 1, 2";
     service SUBSCRIPTIONS = "
         select t.id, format('%s current subscriptions where one is due', count(s.id))
         from tenantry.tenants t
@@ -169,6 +188,7 @@ const BOOKS: &[(&str, &Query)] = &[
     ("segments", &SEGMENTS),
     ("reversals", &REVERSALS),
     ("charge_sequences", &CHARGE_SEQUENCES),
+    ("invoice_items", &INVOICE_ITEMS),
     ("subscriptions", &SUBSCRIPTIONS),
     ("owners", &OWNERS),
 ];

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use serde_json::Value;
+use tenantry_domain::plan::OverageTerms;
 use tenantry_domain::quantity::Quantity;
 use tenantry_stripe::invoice_items;
 use tenantry_stripe::shared::PeriodParameters;
@@ -13,7 +15,7 @@ use super::{Lease, OpenCharge, SyncError, listing};
 use crate::stripe_sync::Stripe;
 
 /// Name of the note that says which charge an item stands for.
-const CHARGE: &str = "charge_id";
+pub(super) const CHARGE: &str = "charge_id";
 /// Name of the note that says where it was put.
 const TARGET: &str = "target";
 
@@ -23,21 +25,23 @@ pub(super) struct Item<'a> {
     description: String,
     metadata: BTreeMap<String, String>,
     invoice: Option<&'a str>,
-    subscription: Option<&'a str>,
 }
 
 /// The item of a charge.
 pub(super) fn of<'a>(charge: &'a OpenCharge, lease: &Lease, target: &'a Target) -> Item<'a> {
-    let (invoice, subscription) = match target {
-        Target::Draft { id, .. } | Target::Invoice { id } => (Some(id.as_str()), None),
-        Target::Next { subscription } => (None, Some(subscription.as_str())),
-        Target::Own | Target::Nobody => (None, None),
+    let invoice = match target {
+        Target::Draft { id } | Target::Invoice { id } => Some(id.as_str()),
+        Target::Next | Target::Own | Target::Nobody => None,
     };
     let quantity = Quantity::from_decimal(charge.overage).to_string();
-    let what = if charge.sequence == 0 { "above the included quantity" } else { "adjustment" };
     let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
-    let description =
-        format!("{} {} {what}, {} to {}", quantity, charge.metric, day(charge.period_start), day(charge.period_end));
+    let when = format!("{} to {}", day(charge.period_start), day(charge.period_end));
+    let metric = &charge.metric;
+    let description = if charge.sequence == 0 {
+        format!("{quantity} {metric} above the included quantity, {when}")
+    } else {
+        format!("Adjustment to {quantity} {metric} above the included quantity, {when}")
+    };
     let metadata = [
         (CHARGE, charge.id.to_string()),
         ("tenant_id", lease.tenant_id.to_string()),
@@ -50,32 +54,40 @@ pub(super) fn of<'a>(charge: &'a OpenCharge, lease: &Lease, target: &'a Target) 
         (TARGET, target.name().to_owned()),
     ];
     let metadata = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Item { charge, description, metadata, invoice, subscription }
+    Item { charge, description, metadata, invoice }
 }
 
-/// The plan version whose rates the charge was computed with, and the exact price before rounding.
+/// The rates that the charge was computed with, of each part of the period that had its own.
 fn rate(charge: &OpenCharge) -> String {
-    let text = |pointer: &str| charge.inputs.pointer(pointer).map(ToString::to_string).unwrap_or_default();
-    let plan = charge.inputs.get("segments").and_then(|segments| segments.as_array()).and_then(|all| all.last());
-    let plan = plan.map_or_else(String::new, |segment| {
-        format!(
-            "{} version {}",
-            segment.get("planId").and_then(|id| id.as_str()).unwrap_or_default(),
-            segment.get("planVersion").map(ToString::to_string).unwrap_or_default()
-        )
-    });
-    format!("{plan}, exactly {} minor units in all", text("/exactMinor").trim_matches('"'))
+    let segments = charge.inputs.get("segments").and_then(Value::as_array);
+    let mut rates: Vec<String> = segments.into_iter().flatten().filter_map(rate_of).collect();
+    rates.dedup();
+    // Stripe keeps 500 characters of a note; our charge has the whole.
+    rates.join("; ").chars().take(500).collect()
+}
+
+fn rate_of(segment: &Value) -> Option<String> {
+    let terms: OverageTerms = serde_json::from_value(segment.get("overage")?.clone()).ok()?;
+    let per = if terms.per == 1 { String::new() } else { format!(" for {}", terms.per) };
+    let tiers: Vec<String> = terms
+        .tiers
+        .iter()
+        .map(|tier| match tier.up_to {
+            Some(up_to) => format!("{}{per} up to {up_to}", tier.unit_price),
+            None => format!("{}{per}", tier.unit_price),
+        })
+        .collect();
+    let mode = serde_json::to_value(terms.mode).ok()?;
+    let plan = segment.get("planId")?.as_str()?;
+    Some(format!("{plan}: {} {} (minor units)", mode.as_str()?, tiers.join(", then ")))
+}
+
+/// The first idempotency key under which a charge becomes an item.
+pub(super) fn key(charge: &OpenCharge) -> String {
+    format!("charge-{}", charge.id)
 }
 
 impl Item<'_> {
-    /// Its idempotency key: the charge, and where it goes.
-    pub(super) fn key(&self) -> String {
-        match (self.invoice, self.subscription) {
-            (Some(invoice), _) => format!("charge-{}-{invoice}", self.charge.id),
-            _ => format!("charge-{}-next", self.charge.id),
-        }
-    }
-
     /// The call that makes it.
     pub(super) fn request<'a>(&'a self, customer: &'a str) -> invoice_items::Create<'a> {
         invoice_items::Create {
@@ -84,7 +96,6 @@ impl Item<'_> {
             currency: Some(&self.charge.currency),
             description: Some(&self.description),
             invoice: self.invoice,
-            subscription: self.subscription,
             period: Some(PeriodParameters { start: self.charge.period_start, end: self.charge.period_end }),
             metadata: self.metadata.clone(),
             ..invoice_items::Create::default()

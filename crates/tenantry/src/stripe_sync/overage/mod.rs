@@ -5,11 +5,12 @@
 //! before an item is made it is looked for, since a try that got no answer may have made it.
 
 mod items;
+mod own;
 mod target;
 
 use jiff::Timestamp;
 use tenantry_domain::money::Money;
-use tenantry_stripe::{IdempotencyKey, StripeError, invoice_items, invoices};
+use tenantry_stripe::{IdempotencyKey, StripeError, invoice_items};
 use uuid::Uuid;
 
 use self::target::Target;
@@ -33,9 +34,14 @@ pub async fn bill_tenant(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncErro
         Err(SyncError::Busy) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let billed = bill(stripe, &lease).await;
+    let billed = bill_and_collect(stripe, &lease).await;
     lease.release(stripe, None).await?;
     billed.map(|()| true)
+}
+
+async fn bill_and_collect(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
+    bill(stripe, lease).await?;
+    own::collect_stranded(stripe, lease).await
 }
 
 /// The same by who holds the customer's lease already.
@@ -54,9 +60,10 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
     if rest.is_empty() {
         return Ok(());
     }
-    match target::choose(stripe, &lease.customer_id).await? {
+    let customer = target::customer(stripe, &lease.customer_id).await?;
+    match target::choose(stripe, &customer).await? {
         Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
-        Target::Own => on_an_invoice_of_its_own(stripe, lease, &rest).await,
+        Target::Own => own::bill(stripe, lease, &customer, &rest).await,
         target => {
             for charge in &rest {
                 put(stripe, lease, charge, &target).await?;
@@ -73,45 +80,34 @@ async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, 
     Ok(open)
 }
 
-/// Makes the item of a charge. A draft that became final meanwhile sends it to the next invoice.
+/// Makes the item of a charge. Wherever it is to go, the first key is the same: of two workers that chose differently
+/// Stripe lets one make it. A draft that became final meanwhile sends it to the next invoice.
 async fn put(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<(), SyncError> {
-    match create(stripe, lease, charge, target).await {
-        Err(StripeError::InvalidRequest(refusal)) if matches!(target, Target::Draft { .. }) => {
-            tracing::info!(charge = %charge.id, %refusal, "the draft is final; the charge goes on the next invoice");
-            let next = target.next();
-            let item = create(stripe, lease, charge, &next).await?;
-            note(stripe, lease, charge, &item, next.name()).await
-        }
-        created => note(stripe, lease, charge, &created?, target.name()).await,
-    }
-}
-
-async fn create(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<String, StripeError> {
-    let item = items::of(charge, lease, target);
-    let created = stripe.client.post(&item.request(&lease.customer_id), &key(&item.key())).await?;
-    Ok(created.id)
-}
-
-/// Stripe makes the invoice final by itself within about an hour, should this process die before it does.
-async fn on_an_invoice_of_its_own(stripe: &Stripe, lease: &Lease, open: &[OpenCharge]) -> Result<(), SyncError> {
-    let Some(first) = open.first() else { return Ok(()) };
-    let request = invoices::Create {
-        customer: &lease.customer_id,
-        auto_advance: Some(true),
-        pending_invoice_items_behavior: Some(invoices::PendingItems::Exclude),
-        currency: Some(&first.currency),
-        automatic_tax: Some(tenantry_stripe::shared::AutomaticTaxParameters { enabled: stripe.settings.automatic_tax }),
-        metadata: [("tenant_id".to_owned(), lease.tenant_id.to_string())].into(),
-        ..invoices::Create::default()
+    let refusal = match create(stripe, lease, charge, target, &items::key(charge)).await {
+        Ok(item) => return note(stripe, lease, charge, &item, target.name()).await,
+        Err(StripeError::InvalidRequest(refusal) | StripeError::Idempotency(refusal)) => refusal,
+        Err(error) => return Err(error.into()),
     };
-    let invoice = stripe.client.post(&request, &key(&format!("overage-{}-invoice", first.id))).await?;
-    let target = Target::Invoice { id: invoice.id.clone() };
-    for charge in open {
-        put(stripe, lease, charge, &target).await?;
+    let made = items::made(stripe, &lease.customer_id, charge.created_at).await?;
+    if let Some((item, target)) = made.get(&charge.id) {
+        return note(stripe, lease, charge, item, target).await;
     }
-    let finalize = invoices::Finalize { id: &invoice.id, auto_advance: Some(true), expand: Vec::new() };
-    stripe.client.post(&finalize, &key(&format!("overage-{}-final", first.id))).await?;
-    Ok(())
+    let (instead, key) = target.instead(charge);
+    tracing::info!(charge = %charge.id, %refusal, ?instead, "a charge goes elsewhere");
+    let item = create(stripe, lease, charge, &instead, &key).await?;
+    note(stripe, lease, charge, &item, instead.name()).await
+}
+
+async fn create(
+    stripe: &Stripe,
+    lease: &Lease,
+    charge: &OpenCharge,
+    target: &Target,
+    idempotency_key: &str,
+) -> Result<String, StripeError> {
+    let item = items::of(charge, lease, target);
+    let created = stripe.client.post(&item.request(&lease.customer_id), &key(idempotency_key)).await?;
+    Ok(created.id)
 }
 
 /// Notes the item that stands for a charge, under a lease that still holds.

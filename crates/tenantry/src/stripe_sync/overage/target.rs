@@ -3,8 +3,9 @@
 use tenantry_stripe::invoices::{self, BillingReason, InvoiceStatus};
 use tenantry_stripe::subscriptions::SubscriptionStatus;
 
-use crate::stripe_sync::error::SyncError;
+use super::{OpenCharge, SyncError, items};
 use crate::stripe_sync::plans::KnownPrices;
+use crate::stripe_sync::state::CustomerState;
 use crate::stripe_sync::{Stripe, state};
 
 /// Where charges go.
@@ -14,14 +15,9 @@ pub(super) enum Target {
     Draft {
         /// The invoice.
         id: String,
-        /// The subscription, whose next invoice is the next best.
-        subscription: String,
     },
-    /// The next invoice of a subscription.
-    Next {
-        /// The subscription.
-        subscription: String,
-    },
+    /// The customer's next invoice, of whatever subscription: one that ended by then would keep an item of its own.
+    Next,
     /// An invoice of their own, still to be made: none will come by itself.
     Own,
     /// An invoice of their own.
@@ -38,32 +34,40 @@ impl Target {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Draft { .. } => "draft",
-            Self::Next { .. } => "next",
+            Self::Next => "next",
             Self::Own | Self::Invoice { .. } | Self::Nobody => "own",
         }
     }
 
-    /// Where a charge goes for which a draft came too late.
-    pub(super) fn next(&self) -> Self {
+    /// Where a charge goes that cannot go here any more, and the idempotency key for that.
+    pub(super) fn instead(&self, charge: &OpenCharge) -> (Self, String) {
         match self {
-            Self::Draft { subscription, .. } => Self::Next { subscription: subscription.clone() },
-            other => other.clone(),
+            Self::Invoice { id } => (self.clone(), format!("{}-{id}", items::key(charge))),
+            _ => (Self::Next, format!("{}-next", items::key(charge))),
         }
     }
 }
 
-/// Chooses for a customer as it stands at Stripe now.
-pub(super) async fn choose(stripe: &Stripe, customer: &str) -> Result<Target, SyncError> {
+/// A customer as it stands at Stripe now.
+pub(super) async fn customer(stripe: &Stripe, customer: &str) -> Result<CustomerState, SyncError> {
     let names = KnownPrices::read(&stripe.db).await?;
-    let read = state::read(&stripe.client, &names, customer).await?;
-    if read.is_deleted {
-        return Ok(Target::Nobody);
+    Ok(state::read(&stripe.client, &names, customer).await?)
+}
+
+/// Whether nothing will be billed by itself any more, to a customer that can be billed.
+pub(super) fn is_over(customer: &CustomerState) -> bool {
+    // Whoever paid once can pay the rest of it; a customer that never did cannot.
+    !customer.is_deleted
+        && customer.in_force(None).is_none()
+        && customer.subscriptions.iter().any(|ended| ended.has_payment_method)
+}
+
+/// Chooses for a customer.
+pub(super) async fn choose(stripe: &Stripe, customer: &CustomerState) -> Result<Target, SyncError> {
+    if is_over(customer) {
+        return Ok(Target::Own);
     }
-    let Some(found) = read.in_force(None) else {
-        // Whoever paid once can pay the rest of it; a customer that never did cannot.
-        let can_pay = read.subscriptions.iter().any(|ended| ended.has_payment_method);
-        return Ok(if can_pay { Target::Own } else { Target::Nobody });
-    };
+    let Some(found) = customer.in_force(None).filter(|_| !customer.is_deleted) else { return Ok(Target::Nobody) };
     let waits_for_money = matches!(found.status, SubscriptionStatus::Unpaid | SubscriptionStatus::Paused);
     if !found.has_payment_method || waits_for_money {
         return Ok(Target::Nobody);
@@ -77,9 +81,9 @@ pub(super) async fn choose(stripe: &Stripe, customer: &str) -> Result<Target, Sy
     let drafts = stripe.client.get(&drafts).await?;
     let renewal = drafts.data.into_iter().find(|draft| draft.billing_reason == Some(BillingReason::SubscriptionCycle));
     Ok(match renewal {
-        Some(draft) => Target::Draft { id: draft.id, subscription: found.id.clone() },
+        Some(draft) => Target::Draft { id: draft.id },
         // It ends without another invoice.
         None if found.cancel_at.is_some() => Target::Own,
-        None => Target::Next { subscription: found.id.clone() },
+        None => Target::Next,
     })
 }

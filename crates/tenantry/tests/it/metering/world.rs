@@ -210,7 +210,7 @@ impl World {
 }
 
 /// An outcome in a word, with the total where there is one.
-pub(super) fn word(outcome: &Outcome) -> String {
+pub(crate) fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted(answer) => format!("accepted {}", answer.standing.total),
         Outcome::Duplicate(answer) => format!("duplicate {}", answer.standing.total),

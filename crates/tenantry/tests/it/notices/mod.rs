@@ -11,4 +11,4 @@ mod receiver;
 mod samples;
 mod smtp;
 mod thresholds;
-mod world;
+pub(crate) mod world;

@@ -149,7 +149,7 @@ impl World {
 }
 
 /// The ways out: to this mail server, if there is one, and to webhook receivers on this machine.
-pub(super) fn outbound(smtp_url: Option<String>) -> Outbound {
+pub(crate) fn outbound(smtp_url: Option<String>) -> Outbound {
     outbound_under(smtp_url, OPEN)
 }
 

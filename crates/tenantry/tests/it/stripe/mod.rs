@@ -1,0 +1,15 @@
+//! Billing through Stripe, against the sandbox over HTTP: operations, what the sync makes of it, webhooks in any order.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at what it did not expect"
+)]
+
+mod checkout;
+mod invoices;
+mod metered;
+mod overage;
+mod tax;
+mod three_months;
+pub(crate) mod world;
