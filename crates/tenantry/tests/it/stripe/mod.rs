@@ -6,5 +6,8 @@
     reason = "a test stops at what it did not expect"
 )]
 
+mod access;
+mod changes;
 mod checkout;
+mod seats;
 pub(crate) mod world;

@@ -463,6 +463,13 @@ impl World {
         answer
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Value {
+        let request = self.http.delete(format!("{}{path}", self.sandbox.url())).bearer_auth(KEY);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer.get("error"), None, "{path}");
+        answer
+    }
+
     /// The tenant's subscriptions at Stripe, over or not, newest first.
     pub(crate) async fn subscriptions(&self, tenant: Uuid) -> Vec<Value> {
         let customer = self.customer(tenant).await;
