@@ -9,5 +9,7 @@
 mod access;
 mod changes;
 mod checkout;
+mod inbox;
+mod orders;
 mod seats;
 pub(crate) mod world;
