@@ -37,6 +37,11 @@ async fn every_damage_is_found_and_named() {
         ("charges", "insert into tenantry.overage_charges
                      select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type, overage_amount,
                             charge_amount_cents, currency, inputs, state, created_at from tenantry.overage_charges"),
+        ("invoice_items", "update tenantry.overage_charges set state = 'billed'"),
+        ("invoice_items", "insert into tenantry.stripe_invoice_items
+                           select tenant_id, id, 'ii_1', 'draft', created_at from tenantry.overage_charges"),
+        ("invoice_items", "insert into tenantry.stripe_invoice_items
+                           select tenant_id, gen_random_uuid(), 'ii_2', 'own', created_at from tenantry.overage_charges"),
         ("audit_chain", "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1"),
         ("audit_chain", "delete from tenantry.billing_events where sequence = 1"),
     ];
@@ -52,6 +57,24 @@ async fn every_damage_is_found_and_named() {
             assert_eq!(world.differences().await, Vec::<String>::new(), "after {damage}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_charge_that_is_billed_once_is_right_and_one_item_for_two_charges_is_not() {
+    let world = with_books().await;
+    let bill = "with billed as (update tenantry.overage_charges set state = 'billed' returning tenant_id, id, created_at)
+                insert into tenantry.stripe_invoice_items select tenant_id, id, 'ii_1', 'draft', created_at from billed";
+    world.admin.batch_execute(bill).await.unwrap();
+    world.books_are_right().await;
+    let again = "with charge as (
+                     insert into tenantry.overage_charges
+                         select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type,
+                                overage_amount, 5, currency, inputs, state, created_at from tenantry.overage_charges
+                     returning tenant_id, id, created_at)
+                 insert into tenantry.stripe_invoice_items select tenant_id, id, 'ii_1', 'next', created_at from charge";
+    world.admin.batch_execute(again).await.unwrap();
+    let found = world.differences().await;
+    assert!(found.contains(&"invoice_items: invoice item ii_1 stands for 2 charges".to_owned()), "{found:?}");
 }
 
 /// Undoes one of the damages above; false for the last one, after which nothing comes.
@@ -89,6 +112,8 @@ async fn restore(world: &World, damage: &str) -> bool {
             "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents - 1"
         }
         d if d.contains("sequence + 1") => "delete from tenantry.overage_charges where sequence > 0",
+        d if d.contains("set state = 'billed'") => "update tenantry.overage_charges set state = 'unbilled'",
+        d if d.contains("'ii_") => "delete from tenantry.stripe_invoice_items",
         d if d.contains("interval '1 day'") => {
             "update tenantry.billing_events set created_at = created_at + interval '1 day' where sequence = 1"
         }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use jiff::{SignedDuration, Timestamp};
@@ -173,32 +173,33 @@ async fn every_unit_is_billed_once_though_stripe_fails() {
     three_months(Trouble::Errors).await;
 }
 
-/// One tenant for each step at which closing and billing can die.
+/// Every this many waits a worker dies, each time of another tenant.
+const STRIDE: usize = 6;
+
 #[tokio::test]
-async fn a_worker_dies_at_each_step_of_closing_and_billing() {
+async fn a_worker_dies_further_and_further_into_closing_and_billing() {
     let world = metered(settings()).await;
     let mut tenants = Vec::new();
-    for number in 0..40 {
+    for number in 0..25 {
         let tenant = world.user(&format!("user{number}@example.com")).await;
         world.buy(tenant, "basic").await;
         let mut ledger = Ledger::default();
         ledger.spend(&world, tenant, "tokens", "110.5", world.now()).await;
         ledger.spend(&world, tenant, "storage", "25", world.now()).await;
         tenants.push(tenant);
-        eprintln!("bought {number}");
     }
     world.move_to(world.later("1mo")).await;
     let mut finished = 0;
-    for (waits, tenant) in tenants.iter().enumerate() {
-        eprintln!("dies {waits}");
-        let closes = pin!(closing::close_ended(&world.db, &world.env, *tenant));
-        if dying(waits + 1, closes).await.is_none() {
+    for (number, tenant) in tenants.iter().enumerate() {
+        let waits = 1 + number * STRIDE;
+        let closes = closing::close_ended(&world.db, &world.env, *tenant);
+        if dying(1 + number, closes).await.is_none() {
             closing::close_ended(&world.db, &world.env, *tenant).await.unwrap();
         }
         let bills = overage::bill_tenant(&world.stripe, *tenant);
-        finished += usize::from(dying(waits + 1, bills).await.is_some());
+        finished += usize::from(dying(waits, bills).await.is_some());
     }
-    assert!((1..40).contains(&finished), "the steps are not all among those that die: {finished} finished");
+    assert!((1..20).contains(&finished), "workers die at too few steps: {finished} lived");
     world.move_to(world.later("3m")).await;
     world.advance("2h").await;
     for tenant in tenants {
