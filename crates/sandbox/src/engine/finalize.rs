@@ -6,7 +6,7 @@ use super::invoice::refresh;
 use super::payment::settle;
 use super::work::Work;
 use crate::fault::Fault;
-use crate::model::{InvoicePayment, InvoiceStatus, PaymentIntent, PaymentStatus};
+use crate::model::{Invoice, InvoicePayment, InvoiceStatus, PaymentIntent, PaymentStatus};
 
 /// Finalizes a draft. One that nothing is due on is paid at once; a total below zero becomes the customer's credit.
 pub(crate) fn finalize(work: &mut Work, id: &str) -> Result<(), Fault> {
@@ -128,7 +128,19 @@ pub(crate) fn void(work: &mut Work, id: &str) -> Result<(), Fault> {
         invoice.next_payment_attempt = None;
         invoice.auto_advance = false;
     })?;
-    work.emit_invoice("invoice.voided", id)
+    work.emit_invoice("invoice.voided", id)?;
+    drop_pending_update(work, &invoice)
+}
+
+/// A change that waits for the payment of an invoice is gone with it.
+fn drop_pending_update(work: &mut Work, invoice: &Invoice) -> Result<(), Fault> {
+    let Some(subscription) = &invoice.subscription else { return Ok(()) };
+    let waits = work.subscription(subscription)?.pending_update.is_some_and(|pending| pending.invoice == invoice.id);
+    if waits {
+        work.change_subscription(subscription, |subscription| subscription.pending_update = None)
+    } else {
+        Ok(())
+    }
 }
 
 /// Cancels the payment intent of an invoice that will not be paid through it.

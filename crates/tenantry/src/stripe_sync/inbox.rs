@@ -2,6 +2,7 @@
 //! the inbox.
 
 use jiff::Timestamp;
+use tenantry_stripe::FromJson as _;
 use tenantry_stripe::events::Event;
 use tenantry_stripe::signature::{self, SignatureError};
 
@@ -40,6 +41,8 @@ pub async fn store(stripe: &Stripe, event: &Event) -> Result<bool, StoreError> {
 
 async fn insert(tx: &Tx, event: &Event, now: Timestamp) -> Result<bool, StoreError> {
     let payload = without_nul(event.raw.clone());
+    // Ids and kinds are taken from what can be stored too.
+    let event = &Event::from_json(&payload).map_err(|error| StoreError::corrupt("event", error))?;
     let new = NewEvent {
         id: &event.id,
         kind: &event.kind,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::error::SyncError;
 use super::operations::{self, Outcome};
 use super::{Stripe, sync};
-use crate::billing::operations::{Asked, OperationError, begin};
+use crate::billing::operations::{Asked, Begun, OperationError, begin};
 use crate::tenancy::Actor;
 use crate::tenancy::members::SEATS_JOB;
 
@@ -19,13 +19,14 @@ pub async fn reconcile(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError>
         return Ok(true);
     }
     match begin(&stripe.db, &stripe.env, Actor::System, tenant, &Asked::Seats).await {
+        // Who is at it may have counted members before the one that this is about.
+        Ok(Begun::Joined(_)) | Err(OperationError::InProgress) => Ok(false),
         Ok(begun) => {
             let outcome = operations::execute(stripe, begun, tenant).await?;
             Ok(!matches!(outcome, Outcome::GoesOn(_)))
         }
         // The free plan has no seats.
         Err(OperationError::Refused(_)) => Ok(true),
-        Err(OperationError::InProgress) => Ok(false),
         Err(OperationError::Tenancy(error)) => Err(error.into()),
         Err(OperationError::NothingToResume) => Ok(true),
     }

@@ -1,6 +1,7 @@
 //! What Stripe says of one customer, read in one go and translated: pure, but for the calls in [`read`].
 
 use jiff::Timestamp;
+use tenantry_stripe::invoices::{self, Invoice, InvoiceStatus};
 use tenantry_stripe::subscriptions::{self, StatusFilter, Subscription, SubscriptionItem, SubscriptionStatus};
 use tenantry_stripe::{Client, Expandable, StripeError, customers};
 
@@ -72,6 +73,9 @@ pub struct SubscriptionState {
     pub has_payment_method: bool,
     /// Stripe's id of what it is paid with, where that is its own and not the customer's.
     pub payment_method: Option<String>,
+    /// When the oldest invoice of it that is still to be paid was asked for, while a payment is overdue: the same
+    /// instant whenever it is looked at.
+    pub overdue_since: Option<Timestamp>,
 }
 
 impl SubscriptionState {
@@ -151,11 +155,27 @@ pub async fn read(client: &Client, names: &impl PriceNames, customer: &str) -> R
     let mut state = CustomerState::default();
     for subscription in client.all(&list).await? {
         match translate(&subscription, names, customer_pays) {
-            Seen::Plan(seen) => state.subscriptions.push(*seen),
+            Seen::Plan(mut seen) => {
+                if seen.status == SubscriptionStatus::PastDue {
+                    seen.overdue_since = overdue_since(client, &seen.id).await?;
+                }
+                state.subscriptions.push(*seen);
+            }
             Seen::Foreign(id) => state.foreign.push(id),
         }
     }
     Ok(state)
+}
+
+async fn overdue_since(client: &Client, subscription: &str) -> Result<Option<Timestamp>, StripeError> {
+    let list = invoices::List {
+        subscription: Some(subscription),
+        status: Some(InvoiceStatus::Open),
+        limit: Some(100),
+        ..invoices::List::default()
+    };
+    let asked_at = |invoice: &Invoice| invoice.status_transitions.as_ref()?.finalized_at;
+    Ok(client.all::<Invoice, _>(&list).await?.iter().filter_map(asked_at).min())
 }
 
 /// What a subscription is to us.
@@ -207,6 +227,7 @@ fn state(
             || subscription.default_source.is_some()
             || customer_pays,
         payment_method: subscription.default_payment_method.as_ref().map(|method| method.id().to_owned()),
+        overdue_since: None,
         plan,
     })
 }

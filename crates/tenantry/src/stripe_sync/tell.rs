@@ -146,14 +146,16 @@ impl Of<'_> {
 
 fn payment_failed(stripe: &Stripe, event: &EventRow, object: &Value) -> Result<Vec<Notice>, SyncError> {
     let Ok(invoice) = Invoice::from_json(object) else { return Ok(Vec::new()) };
-    let access_until = event.created_at.saturating_add(stripe.settings.payment_grace).ok();
+    // The grace counts from the first attempt, which follows at once when the invoice is asked for.
+    let asked_at = invoice.status_transitions.as_ref().and_then(|at| at.finalized_at).unwrap_or(event.created_at);
+    let access_until = asked_at.saturating_add(stripe.settings.payment_grace).ok();
     let told = data::PaymentFailed {
         amount: amount(invoice.amount_due, &invoice)?,
         period: period(&invoice),
         invoice_number: invoice.number.clone(),
         invoice_url: invoice.hosted_invoice_url.clone(),
         next_attempt_at: invoice.next_payment_attempt,
-        access_until: access_until.filter(|_| invoice.subscription_id().is_some()),
+        access_until: access_until.filter(|until| invoice.subscription_id().is_some() && *until > event.created_at),
     };
     Ok(vec![Notice::new(format!("{} {}", invoice.id, invoice.attempt_count.unwrap_or(0)), told)])
 }

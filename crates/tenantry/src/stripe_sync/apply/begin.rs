@@ -21,7 +21,7 @@ impl Writer<'_> {
         let free = rows::current(tx, tenant)
             .await?
             .ok_or_else(|| SyncError::Confused("the tenant has no current subscription".to_owned()))?;
-        let before = Before { is_full: true, past_due_since: None };
+        let before = Before { is_full: true, past_due_since: found.overdue_since };
         let access = access::access(&found.status, before, stripe.settings.payment_grace, now);
         let terms = self.terms(plan.key(), access.is_full).await?;
         let continues = self.continues(found).await?;
@@ -46,6 +46,7 @@ impl Writer<'_> {
         }
         segments::set_subscription_anchor(tx, (tenant.id(), id), found.anchor, found.period, now).await?;
         self.state(id, found, &access).await?;
+        self.follow_with_seats(found, &plan.plan).await?;
         let payload = json!({
             "planId": plan.id, "planVersion": plan.version, "interval": found.plan.interval,
             "status": found.status.as_str(), "at": at.to_string(), "continuesPeriod": continues,

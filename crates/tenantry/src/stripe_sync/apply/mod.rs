@@ -22,6 +22,7 @@ use crate::storage::tenants::{self, LockedTenant};
 use crate::storage::{StoreError, Tx, subscriptions};
 use crate::tenancy::Actor;
 use crate::tenancy::audit::{self, Deed};
+use crate::tenancy::members::SEATS_JOB;
 use crate::usage::plan_change::NewTerms;
 use crate::write_tx;
 
@@ -178,6 +179,15 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Asks for seats where what is paid for is not the number of members: somebody joined while a checkout was open, or
+    /// a schedule brought the quantity of the day on which it was made.
+    async fn follow_with_seats(self, found: &SubscriptionState, plan: &Plan) -> Result<(), SyncError> {
+        if !plan.per_seat || rows::count_members(self.tx, self.tenant.id()).await? == i64::from(found.quantity) {
+            return Ok(());
+        }
+        self.job(SEATS_JOB, format!("{} {} {}", found.id, found.price_id, found.period.0), self.now).await
+    }
+
     async fn job(self, kind: &str, dedupe_key: String, at: Timestamp) -> Result<(), SyncError> {
         let job = NewJob { id: self.stripe.env.ids.uuid_v7(self.now), dedupe_key, payload: &json!({}) };
         Ok(jobs::insert_at(self.tx, self.tenant.id(), kind, &[job], (self.now, at)).await?)
@@ -207,7 +217,7 @@ impl Writer<'_> {
         let payload = json!({ "status": found.status.as_str(), "planId": plan.id, "limitsPlanId": limits.id });
         self.audit(kind, current.id, payload).await?;
         // Narrowed and restored once for each time that a payment was overdue, or the subscription changed its state.
-        let since = current.past_due_since.unwrap_or(found.period.0);
+        let since = found.overdue_since.or(current.past_due_since).unwrap_or(found.period.0);
         let key = format!("{} {} {since}", found.id, if is_full { "full" } else { "narrowed" });
         let told = data::AccessChanged {
             status: found.status.as_str().to_owned(),

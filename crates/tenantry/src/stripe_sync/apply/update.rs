@@ -21,7 +21,8 @@ impl Writer<'_> {
         found: &SubscriptionState,
         applied: &mut Applied,
     ) -> Result<(), SyncError> {
-        let before = Before { is_full: current.has_full_access, past_due_since: current.past_due_since };
+        let past_due_since = found.overdue_since.or(current.past_due_since);
+        let before = Before { is_full: current.has_full_access, past_due_since };
         let access = access::access(&found.status, before, self.stripe.settings.payment_grace, self.now);
         let is_other_plan = found.plan.plan_id != current.plan_id;
         let plan = if is_other_plan {
@@ -42,6 +43,7 @@ impl Writer<'_> {
             plan_change::start_segment(self.tx, &self.stripe.env, self.tenant.id(), at, &terms).await?;
         }
         self.state(current.id, found, &access).await?;
+        self.follow_with_seats(found, &plan.plan).await?;
         if access.is_full != current.has_full_access {
             self.access_changed(current, found, access.is_full, &plan).await?;
             applied.changes.push(format!("access is {}", if access.is_full { "restored" } else { "narrowed" }));

@@ -8,16 +8,13 @@ use tenantry_stripe::schedules::{
 };
 use tenantry_stripe::shared::{PaymentBehavior, ProrationBehavior};
 use tenantry_stripe::subscriptions::{ItemParameters, Retrieve, Subscription, Update};
-use tenantry_stripe::{Expandable, StripeError, schedules};
+use tenantry_stripe::{StripeError, schedules};
 
-use super::{Operation, StepError, Trouble, key, link, price, told};
+use super::{Operation, StepError, Trouble, confirm, key, link, price, seats, told};
 use crate::storage::stripe::prices::PriceRow;
 use crate::storage::stripe::subscriptions::LinkRow;
 use crate::stripe_sync::state::{CHANGED_AT, CHANGED_TO};
 use crate::stripe_sync::{Stripe, UpgradeCharge, sync};
-
-/// Refusals of a card that wants its holder to confirm.
-const CONFIRM: &[&str] = &["authentication_required", "subscription_payment_intent_requires_action"];
 
 pub(super) async fn upgrade(
     stripe: &Stripe,
@@ -27,8 +24,16 @@ pub(super) async fn upgrade(
 ) -> Result<Value, StepError> {
     let (price, link) = (price(stripe, plan).await?, link(stripe, operation.tenant_id).await?);
     let found = subscription(stripe, &link).await?;
+    if charges(&found, &link, &price) {
+        // An earlier try got as far as here, and its answer was lost.
+        sync::sync_tenant(stripe, operation.tenant_id).await?;
+        return Ok(done(plan, changed(&found).unwrap_or(proration_date)));
+    }
+    confirm::settle_waiting(stripe, operation, &found, &price.price_id).await?;
     release(stripe, operation, &found).await?;
-    let change = Change::of(&link, &found, &price);
+    // Another price sets the quantity to 1 unless it is sent along.
+    let quantity = seats::needed(stripe, operation.tenant_id, plan.0).await?;
+    let change = Change { subscription: &found.id, item: &link.item_id, price: &price.price_id, quantity };
     let charge = match stripe.settings.upgrade_charge {
         UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
         UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
@@ -43,39 +48,31 @@ pub(super) async fn upgrade(
         .into(),
         ..change.request(charge.clone(), at)
     };
-    match stripe.client.post(&update, &key(operation, "update")).await {
+    // What may differ from one try to the next is in the key.
+    let key = key(operation, &format!("update-{}-{quantity}-{}", price.price_id, at.as_second()));
+    match stripe.client.post(&update, &key).await {
         Ok(_) => {}
-        Err(StripeError::Card(refusal)) if refusal.code.as_deref().is_some_and(|code| CONFIRM.contains(&code)) => {
-            return Err(confirm(stripe, operation, &change, charge, at).await?);
+        Err(StripeError::Card(refusal)) if confirm::is_wanted(&refusal) => {
+            return Err(confirm::ask(stripe, operation, change.request(charge, at)).await?);
         }
         Err(error) => return Err(error.into()),
     }
     sync::sync_tenant(stripe, operation.tenant_id).await?;
-    Ok(json!({ "planId": plan.0, "billingInterval": plan.1, "effectiveAt": at.to_string() }))
+    Ok(done(plan, at))
 }
 
-/// The card wants its holder: the change waits at Stripe for the payment, and takes effect with it.
-async fn confirm(
-    stripe: &Stripe,
-    operation: &Operation,
-    change: &Change<'_>,
-    charge: ProrationBehavior,
-    at: Timestamp,
-) -> Result<StepError, StepError> {
-    let update = Update {
-        payment_behavior: Some(PaymentBehavior::PendingIfIncomplete),
-        expand: vec!["latest_invoice"],
-        ..change.request(charge, at)
-    };
-    let pending = stripe.client.post(&update, &key(operation, "confirm")).await?;
-    let invoice = pending.latest_invoice.as_ref().and_then(Expandable::object);
-    let url = invoice.and_then(|invoice| invoice.hosted_invoice_url.clone());
-    let mut trouble = Trouble::new(
-        "authentication_required",
-        "the bank wants the card's holder to confirm the payment; the plan changes once that is done",
-    );
-    trouble.figures = json!({ "url": url });
-    Ok(StepError::Refused(trouble))
+fn done(plan: (&str, &str), at: Timestamp) -> Value {
+    json!({ "planId": plan.0, "billingInterval": plan.1, "effectiveAt": at.to_string() })
+}
+
+/// Whether the subscription has this price already.
+fn charges(found: &Subscription, link: &LinkRow, price: &PriceRow) -> bool {
+    found.items.data.iter().any(|item| item.id == link.item_id && item.price.id == price.price_id)
+}
+
+/// When we changed it last, as we noted there.
+fn changed(found: &Subscription) -> Option<Timestamp> {
+    Timestamp::from_second(found.metadata.get(CHANGED_AT)?.parse().ok()?).ok()
 }
 
 /// A subscription's item as it is to be.
@@ -87,10 +84,6 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    fn of(link: &'a LinkRow, found: &'a Subscription, price: &'a PriceRow) -> Self {
-        Self { subscription: &found.id, item: &link.item_id, price: &price.price_id, quantity: quantity(found, link) }
-    }
-
     fn request(&self, charge: ProrationBehavior, at: Timestamp) -> Update<'a> {
         Update {
             id: self.subscription,
@@ -107,7 +100,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Another price sets the quantity to 1 unless it is sent along.
+/// What is paid for now.
 fn quantity(found: &Subscription, link: &LinkRow) -> u64 {
     let item = found.items.data.iter().find(|item| item.id == link.item_id);
     item.and_then(|item| item.quantity).and_then(|quantity| u64::try_from(quantity).ok()).unwrap_or(1).max(1)
@@ -123,7 +116,7 @@ fn clamp(found: &Subscription, link: &LinkRow, at: Timestamp) -> Timestamp {
 }
 
 pub(super) async fn subscription(stripe: &Stripe, link: &LinkRow) -> Result<Subscription, StepError> {
-    let request = Retrieve { id: &link.stripe_id, expand: vec!["schedule"] };
+    let request = Retrieve { id: &link.stripe_id, expand: vec!["schedule", "latest_invoice"] };
     Ok(stripe.client.get(&request).await?)
 }
 
@@ -162,17 +155,17 @@ async fn reschedule(
     let (Some(item), Some(phase)) = (item, schedule.current_phase.as_ref()) else {
         return Err(StepError::Refused(Trouble::new("conflict", "the subscription does not run right now")));
     };
-    let quantity = quantity(found, link);
+    let seats = seats::needed(stripe, operation.tenant_id, &price.plan_id).await?;
     let end = found.period_of(item).map_or(phase.0.end, |period| period.1);
     let months = if price.interval == "year" { 12 } else { 1 };
     let after = (0..months).fold(end, |at, _| period_containing(end, at).end);
-    let present =
-        PhaseItemParameters { price: Some(&item.price.id), quantity: Some(quantity), ..PhaseItemParameters::default() };
-    let next = PhaseItemParameters {
-        price: Some(&price.price_id),
-        quantity: Some(quantity),
+    let present = PhaseItemParameters {
+        price: Some(&item.price.id),
+        quantity: Some(quantity(found, link)),
         ..PhaseItemParameters::default()
     };
+    let next =
+        PhaseItemParameters { price: Some(&price.price_id), quantity: Some(seats), ..PhaseItemParameters::default() };
     let request = Reschedule {
         id: &schedule.id,
         phases: vec![
@@ -193,6 +186,7 @@ async fn reschedule(
         end_behavior: Some(EndBehavior::Release),
         ..Reschedule::default()
     };
-    stripe.client.post(&request, &key(operation, "phases")).await?;
+    let step = format!("phases-{}-{seats}-{}", price.price_id, end.as_second());
+    stripe.client.post(&request, &key(operation, &step)).await?;
     Ok(end)
 }

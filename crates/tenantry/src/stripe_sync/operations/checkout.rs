@@ -8,12 +8,11 @@ use tenantry_stripe::checkout_sessions::{
 use tenantry_stripe::customers;
 use tenantry_stripe::shared::{AutomaticTaxParameters, BillingModeKind, BillingModeParameters, Metadata};
 
-use super::{Operation, StepError, Trouble, key, price};
+use super::{Operation, StepError, Trouble, key, price, seats};
 use crate::storage::stripe::customers as customer_rows;
 use crate::storage::stripe::prices::PriceRow;
-use crate::storage::stripe::subscriptions::count_members;
 use crate::storage::tenants::TenantRow;
-use crate::storage::{StoreError, subscriptions, tenants, users};
+use crate::storage::{StoreError, tenants, users};
 use crate::stripe_sync::{Stripe, sync};
 use crate::write_tx;
 
@@ -35,7 +34,9 @@ pub(super) async fn run(
         return Ok(open);
     }
     let request = session(stripe, operation, &buyer, &customer, &price, trial_days);
-    let session = stripe.client.post(&request.borrow(), &key(operation, "session")).await?;
+    // What may differ from one try to the next is in the key.
+    let step = format!("session-{}-{}", price.price_id, buyer.seats);
+    let session = stripe.client.post(&request.borrow(), &key(operation, &step)).await?;
     let Some(url) = session.url else {
         return Err(StepError::Refused(Trouble::new("stripe_refused", "Stripe made a checkout without a page")));
     };
@@ -62,10 +63,8 @@ impl Buyer {
             Some(email) => Some(email),
             None => users::email(&tx, operation.user_id.unwrap_or(tenant.owner_id)).await?,
         };
-        let definition = subscriptions::version_now(&tx, plan).await?.map(|(_, definition)| definition);
-        let members = count_members(&tx, tenant_id).await?;
         tx.rollback().await?;
-        let seats = if is_per_seat(definition.as_ref()) { u64::try_from(members).unwrap_or(1).max(1) } else { 1 };
+        let seats = seats::needed(stripe, tenant_id, plan).await?;
         Ok(Self { tenant, email, seats })
     }
 
@@ -77,11 +76,6 @@ impl Buyer {
         ]
         .into()
     }
-}
-
-/// Whether a plan's definition says that it is paid per seat.
-pub(super) fn is_per_seat(definition: Option<&Value>) -> bool {
-    definition.and_then(|plan| plan.get("per_seat")).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// The tenant's customer, made if there is none. Noted before anything is bought for it.

@@ -4,6 +4,7 @@
 mod cancel;
 mod change;
 mod checkout;
+mod confirm;
 pub mod portal;
 pub mod preview;
 mod seats;

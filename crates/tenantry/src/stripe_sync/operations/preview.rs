@@ -7,7 +7,7 @@ use tenantry_stripe::shared::ProrationBehavior;
 use tenantry_stripe::subscriptions::ItemParameters;
 use uuid::Uuid;
 
-use super::{Outcome, StepError, link, price};
+use super::{Outcome, StepError, link, price, seats};
 use crate::stripe_sync::error::SyncError;
 use crate::stripe_sync::{Stripe, UpgradeCharge};
 
@@ -41,9 +41,7 @@ async fn ask(
     proration_date: Timestamp,
 ) -> Result<Invoice, StepError> {
     let (price, link) = (price(stripe, plan).await?, link(stripe, tenant).await?);
-    let found = super::change::subscription(stripe, &link).await?;
-    let item = found.items.data.iter().find(|item| item.id == link.item_id);
-    let quantity = item.and_then(|item| item.quantity).and_then(|quantity| u64::try_from(quantity).ok());
+    let quantity = seats::needed(stripe, tenant, plan.0).await?;
     let charge = match stripe.settings.upgrade_charge {
         UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
         UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
@@ -55,7 +53,7 @@ async fn ask(
             items: vec![ItemParameters {
                 id: Some(&link.item_id),
                 price: Some(&price.price_id),
-                quantity,
+                quantity: Some(quantity),
                 ..ItemParameters::default()
             }],
             proration_behavior: Some(charge),

@@ -55,10 +55,10 @@ fn plans() -> Value {
 
 /// A world with these plans in the place of the usual ones.
 pub(super) async fn metered(settings: Settings) -> World {
-    let mut world = World::with(settings).await;
-    world.catalog = Catalog::new(serde_json::from_value(plans()).unwrap()).unwrap();
-    catalog_store::load(&world.db, &world.env, &world.catalog).await.unwrap();
-    at_stripe::push(&world.stripe, &world.catalog).await.unwrap();
+    let world = World::with(settings).await;
+    let catalog = Catalog::new(serde_json::from_value(plans()).unwrap()).unwrap();
+    catalog_store::load(&world.db, &world.env, &catalog).await.unwrap();
+    at_stripe::push(&world.stripe, &catalog).await.unwrap();
     world
 }
 

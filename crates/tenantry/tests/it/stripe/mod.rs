@@ -6,10 +6,16 @@
     reason = "a test stops at what it did not expect"
 )]
 
+mod access;
+mod changes;
 mod checkout;
+mod failures;
+mod inbox;
 mod invoices;
 mod metered;
+mod orders;
 mod overage;
+mod seats;
 mod tax;
 mod three_months;
 pub(crate) mod world;

@@ -2,8 +2,10 @@
 //!
 //! Webhooks wait until [`World::deliver`] (or [`World::work`]) hands them over, so that a test decides when they come.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -58,12 +60,20 @@ pub(crate) struct World {
     pub(crate) stripe: Stripe,
     pub(crate) sandbox: Sandbox,
     pub(crate) control: Control,
-    pub(crate) catalog: Catalog,
-    pub(crate) test: TestDb,
     pub(crate) admin: tokio_postgres::Client,
     pub(crate) recorder: Recorder,
+    pub(crate) heard: Arc<Heard>,
     outbound: Outbound,
     http: reqwest::Client,
+}
+
+/// What came to the endpoint, and how it answers.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// Each event as it came first: signature and body.
+    pub(crate) events: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
+    /// It stores what comes, but its answer never arrives: Stripe holds every event for lost.
+    pub(crate) is_lost: AtomicBool,
 }
 
 pub(crate) fn at(text: &str) -> Timestamp {
@@ -157,7 +167,8 @@ impl World {
         let control = sandbox.control();
         control.set_switches(Switches { paused: true, ..Switches::default() });
         let stripe = stripe_of(&test.db, &env, &sandbox.url(), settings);
-        control.set_webhook(Some(listen(stripe.clone()).await)).await;
+        let heard = Arc::new(Heard::default());
+        control.set_webhook(Some(listen(stripe.clone(), Arc::clone(&heard)).await)).await;
         let catalog = catalog();
         catalog_store::load(&test.db, &env, &catalog).await.unwrap();
         catalog::push(&stripe, &catalog).await.unwrap();
@@ -171,12 +182,11 @@ impl World {
             db: test.db.clone(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             outbound: outbound(None),
+            heard,
             env,
             stripe,
             sandbox,
             control,
-            catalog,
-            test,
             recorder,
         }
     }
@@ -489,17 +499,25 @@ pub(crate) fn wish(plan: &str, interval: Option<&str>) -> Wish {
 }
 
 /// An endpoint that takes webhooks as the server does.
-async fn listen(stripe: Stripe) -> WebhookTarget {
+async fn listen(stripe: Stripe, heard: Arc<Heard>) -> WebhookTarget {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let app = Router::new().route("/", post(take)).with_state(stripe);
+    let app = Router::new().route("/", post(take)).with_state((stripe, heard));
     tokio::spawn(async move { axum::serve(listener, app).await });
     WebhookTarget { url, secrets: vec![SECRET.to_owned().into()] }
 }
 
-async fn take(State(stripe): State<Stripe>, headers: HeaderMap, body: axum::body::Bytes) -> StatusCode {
+async fn take(
+    State((stripe, heard)): State<(Stripe, Arc<Heard>)>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> StatusCode {
     let signature = headers.get("stripe-signature").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let event: Value = serde_json::from_slice(&body).unwrap();
+    let id = event["id"].as_str().unwrap().to_owned();
+    heard.events.lock().unwrap().entry(id).or_insert_with(|| (signature.to_owned(), body.to_vec()));
     match inbox::receive(&stripe, signature, &body, at(START)).await {
+        Ok(_) if heard.is_lost.load(Ordering::Relaxed) => StatusCode::BAD_GATEWAY,
         Ok(_) => StatusCode::OK,
         Err(ReceiveError::Store(_)) => StatusCode::INTERNAL_SERVER_ERROR,
         Err(_) => StatusCode::BAD_REQUEST,
