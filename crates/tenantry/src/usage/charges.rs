@@ -28,8 +28,8 @@ pub struct Accrued {
     pub amount_minor: i64,
     /// ISO 4217, lower case.
     pub currency: String,
-    /// Quantity that it is for: what each segment used above the included quantity of its plan.
-    pub quantity: Decimal,
+    /// Quantity that it is for: what each segment used above what the plan that prices it includes.
+    pub overage: Decimal,
     /// What it was computed from.
     pub inputs: serde_json::Value,
 }
@@ -48,7 +48,7 @@ pub fn accrue(
     let mut uses = Vec::with_capacity(segments.len());
     let mut inputs = Vec::with_capacity(segments.len());
     let mut currency = None;
-    let mut quantity = Decimal::ZERO;
+    let mut overage = Decimal::ZERO;
     for (position, segment) in segments.iter().enumerate() {
         let start = reached;
         reached = if position + 1 == segments.len() {
@@ -64,7 +64,7 @@ pub fn accrue(
         let plan = plans.get(&segment.plan_id, segment.plan_version)?;
         currency = plan.currency().map(|code| code.to_string()).or(currency);
         let terms = plans.metric(&segment.plan_id, segment.plan_version, metric)?;
-        quantity += above(terms, reached) - above(terms, start);
+        overage += above(terms, reached) - above(terms, start);
         uses.push(SegmentUse {
             terms,
             total_at_start: Quantity::from_decimal(start),
@@ -84,7 +84,7 @@ pub fn accrue(
     Ok(Accrued {
         amount_minor,
         currency: currency.unwrap_or_else(|| FALLBACK_CURRENCY.to_owned()),
-        quantity: quantity.max(Decimal::ZERO),
+        overage: overage.max(Decimal::ZERO),
         inputs: serde_json::json!({ "segments": inputs, "exactMinor": exact.to_string() }),
     })
 }
@@ -132,7 +132,7 @@ pub async fn adjust(
         period_start: counter.period_start,
         sequence: so_far.next_sequence,
         id: env.ids.uuid_v7(now),
-        overage: accrued.quantity,
+        overage: accrued.overage,
         amount_minor: difference,
         currency: accrued.currency,
         inputs,

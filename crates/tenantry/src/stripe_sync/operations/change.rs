@@ -24,6 +24,11 @@ pub(super) async fn upgrade(
 ) -> Result<Value, StepError> {
     let (price, link) = (price(stripe, plan).await?, link(stripe, operation.tenant_id).await?);
     let found = subscription(stripe, &link).await?;
+    if charges(&found, &link, &price) {
+        // An earlier try got as far as here, and its answer was lost.
+        sync::sync_tenant(stripe, operation.tenant_id).await?;
+        return Ok(done(plan, changed(&found).unwrap_or(proration_date)));
+    }
     confirm::settle_waiting(stripe, operation, &found, &price.price_id).await?;
     release(stripe, operation, &found).await?;
     // Another price sets the quantity to 1 unless it is sent along.
@@ -43,7 +48,9 @@ pub(super) async fn upgrade(
         .into(),
         ..change.request(charge.clone(), at)
     };
-    match stripe.client.post(&update, &key(operation, "update")).await {
+    // What may differ from one try to the next is in the key.
+    let key = key(operation, &format!("update-{}-{quantity}-{}", price.price_id, at.as_second()));
+    match stripe.client.post(&update, &key).await {
         Ok(_) => {}
         Err(StripeError::Card(refusal)) if confirm::is_wanted(&refusal) => {
             return Err(confirm::ask(stripe, operation, change.request(charge, at)).await?);
@@ -51,7 +58,21 @@ pub(super) async fn upgrade(
         Err(error) => return Err(error.into()),
     }
     sync::sync_tenant(stripe, operation.tenant_id).await?;
-    Ok(json!({ "planId": plan.0, "billingInterval": plan.1, "effectiveAt": at.to_string() }))
+    Ok(done(plan, at))
+}
+
+fn done(plan: (&str, &str), at: Timestamp) -> Value {
+    json!({ "planId": plan.0, "billingInterval": plan.1, "effectiveAt": at.to_string() })
+}
+
+/// Whether the subscription has this price already.
+fn charges(found: &Subscription, link: &LinkRow, price: &PriceRow) -> bool {
+    found.items.data.iter().any(|item| item.id == link.item_id && item.price.id == price.price_id)
+}
+
+/// When we changed it last, as we noted there.
+fn changed(found: &Subscription) -> Option<Timestamp> {
+    Timestamp::from_second(found.metadata.get(CHANGED_AT)?.parse().ok()?).ok()
 }
 
 /// A subscription's item as it is to be.
@@ -165,6 +186,7 @@ async fn reschedule(
         end_behavior: Some(EndBehavior::Release),
         ..Reschedule::default()
     };
-    stripe.client.post(&request, &key(operation, "phases")).await?;
+    let step = format!("phases-{}-{seats}-{}", price.price_id, end.as_second());
+    stripe.client.post(&request, &key(operation, &step)).await?;
     Ok(end)
 }

@@ -34,7 +34,9 @@ pub(super) async fn run(
         return Ok(open);
     }
     let request = session(stripe, operation, &buyer, &customer, &price, trial_days);
-    let session = stripe.client.post(&request.borrow(), &key(operation, "session")).await?;
+    // What may differ from one try to the next is in the key.
+    let step = format!("session-{}-{}", price.price_id, buyer.seats);
+    let session = stripe.client.post(&request.borrow(), &key(operation, &step)).await?;
     let Some(url) = session.url else {
         return Err(StepError::Refused(Trouble::new("stripe_refused", "Stripe made a checkout without a page")));
     };

@@ -54,6 +54,11 @@ const DAMAGES: &[(&str, &str)] = &[
     ("charges", "delete from tenantry.overage_charges"),
     ("charge_sequences", "update tenantry.overage_charges set sequence = sequence + 1"),
     ("charge_sequences", "update tenantry.usage_periods set state = 'open' where state = 'closed'"),
+    ("invoice_items", "update tenantry.overage_charges set state = 'billed'"),
+    ("invoice_items", "insert into tenantry.stripe_invoice_items
+                       select tenant_id, id, 'ii_1', 'draft', created_at from tenantry.overage_charges"),
+    ("invoice_items", "insert into tenantry.stripe_invoice_items
+                       select tenant_id, gen_random_uuid(), 'ii_2', 'own', created_at from tenantry.overage_charges"),
     ("subscriptions", "update tenantry.tenant_subscriptions set ended_at = now()"),
     ("subscriptions", "delete from tenantry.tenant_subscriptions"),
     ("owners", "delete from tenantry.tenant_members where role = 'owner'"),
@@ -98,4 +103,22 @@ async fn every_damage_is_found_and_named() {
         past_the_guards(&world, &restore).await;
         assert_eq!(world.differences().await, Vec::<String>::new(), "after {damage}");
     }
+}
+
+#[tokio::test]
+async fn a_charge_that_is_billed_once_is_right_and_one_item_for_two_charges_is_not() {
+    let world = with_books().await;
+    let bill = "with billed as (update tenantry.overage_charges set state = 'billed' returning tenant_id, id, created_at)
+                insert into tenantry.stripe_invoice_items select tenant_id, id, 'ii_1', 'draft', created_at from billed";
+    world.admin.batch_execute(bill).await.unwrap();
+    world.books_are_right().await;
+    let again = "with charge as (
+                     insert into tenantry.overage_charges
+                         select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type,
+                                overage_amount, 5, currency, inputs, state, created_at from tenantry.overage_charges
+                     returning tenant_id, id, created_at)
+                 insert into tenantry.stripe_invoice_items select tenant_id, id, 'ii_1', 'next', created_at from charge";
+    world.admin.batch_execute(again).await.unwrap();
+    let found = world.differences().await;
+    assert!(found.contains(&"invoice_items: invoice item ii_1 stands for 2 charges".to_owned()), "{found:?}");
 }

@@ -9,6 +9,7 @@
 mod access;
 mod changes;
 mod checkout;
+mod failures;
 mod inbox;
 mod invoices;
 mod metered;

@@ -187,6 +187,34 @@ async fn two_workers_at_once_bill_once() {
     world.finish().await;
 }
 
+/// The slow one saw the draft open, the other one saw it final. The first key is the same, so Stripe lets only one of
+/// them make the item.
+#[tokio::test]
+async fn two_workers_that_chose_differently_bill_once() {
+    let (world, tenant, _) = with_overage().await;
+    world.move_to(world.later("30d")).await;
+    tenantry::usage::closing::close_ended(&world.db, &world.env, tenant).await.unwrap();
+    world.control.add_fault(FaultRule::new(FaultAction::HangMs(1400), false, 1).only("POST", "/v1/invoiceitems"));
+    let slow = overage::bill_tenant(&world.stripe, tenant);
+    let other = async {
+        while !world.control.faults().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // The slow one's lease is over, and so is the draft.
+        world.move_to(world.later("2h")).await;
+        overage::bill_tenant(&world.stripe, tenant).await
+    };
+    let (slow, other) = tokio::join!(slow, other);
+    assert!(other.unwrap());
+    assert!(slow.is_err(), "the slow one notes nothing: {slow:?}");
+    assert_eq!(items(&world, tenant).await.len(), 1);
+    assert_eq!(charges(&world, tenant).await, ["tokens 0 45 billed next"]);
+    world.advance("1mo").await;
+    world.advance("2h").await;
+    is_paid_once(&world, tenant, 45).await;
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn an_item_that_was_made_without_a_note_is_found() {
     let (world, tenant, _) = with_overage().await;
