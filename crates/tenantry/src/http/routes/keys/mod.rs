@@ -36,6 +36,9 @@ pub struct Key {
     /// When it was revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<jiff::Timestamp>,
+    /// When it was last used, to about a minute; null: never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<jiff::Timestamp>,
 }
 
 impl From<KeyRow> for Key {
@@ -49,6 +52,7 @@ impl From<KeyRow> for Key {
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            last_used_at: row.last_used_at,
         }
     }
 }
