@@ -36,7 +36,7 @@ pub struct Key {
     /// When it was revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<jiff::Timestamp>,
-    /// When it was last used, to about a minute.
+    /// When it was last used, to about a minute; null: never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<jiff::Timestamp>,
 }
