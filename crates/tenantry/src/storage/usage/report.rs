@@ -39,8 +39,8 @@ query! {
         select exists (select from tenantry.usage_periods
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
     both COUNTERS_OF = "
-        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
-               included, hard_limit, total
+        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
+               in_plan, included, hard_limit, total
         from tenantry.usage_counters where tenant_id = $1 and period_start = $2
         order by metric";
     both SEGMENTS = "

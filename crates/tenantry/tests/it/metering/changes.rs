@@ -1,11 +1,8 @@
 //! Plan changes, new anchors, closing, and what comes after it.
 
 use jiff::SignedDuration;
-use tenantry::storage::StoreError;
 use tenantry::tenancy::Actor;
 use tenantry::usage::closing::{Closed, close_period};
-use tenantry::usage::plan_change::{self, NewTerms};
-use tenantry::write_tx;
 
 use super::world::{NOON, World, at};
 
@@ -92,15 +89,6 @@ async fn a_plan_change_prices_each_segment_by_its_own_plan() {
     world.books_are_right().await;
 }
 
-async fn new_anchor(world: &World, tenant: uuid::Uuid, from: jiff::Timestamp) {
-    let terms = NewTerms { plan: ("pro".to_owned(), 1), limits: ("pro".to_owned(), 1) };
-    let env = &world.env;
-    let done: Result<_, StoreError> = write_tx!(world.db, "test_anchor", &[tenant], |tx| {
-        plan_change::set_anchor(tx, env, tenant, from, &terms).await
-    });
-    done.unwrap();
-}
-
 #[tokio::test]
 async fn a_new_anchor_ends_the_period_and_takes_later_events_along() {
     let world = World::new().await;
@@ -113,7 +101,7 @@ async fn a_new_anchor_ends_the_period_and_takes_later_events_along() {
         world.event_at(t, "c", "calls", "5", "2026-03-20T09:59:59Z"),
     ];
     assert_eq!(world.record_as(user, &events).await, ["accepted 60", "accepted 67", "accepted 5"]);
-    new_anchor(&world, t, at("2026-03-20T09:30:00Z")).await;
+    world.new_anchor(t, "pro", at("2026-03-20T09:30:00Z")).await;
     // By period, then by metric: 60 tokens stay, the rest moved.
     assert_eq!(world.totals(t).await, ["tokens 60", "calls 5", "tokens 7"]);
     assert_eq!(world.record_as(user, &[world.event(t, "d", "calls", "295")]).await, ["accepted 300"]);
@@ -151,7 +139,7 @@ async fn changes_race_with_recording_and_the_books_stay_right() {
     for n in 0..8 {
         let now = world.now();
         if n % 3 == 2 {
-            new_anchor(&world, t, now).await;
+            world.new_anchor(t, "pro", now).await;
         } else {
             world.change_plan(t, ["pro", "free"][n % 2], now).await;
         }

@@ -29,7 +29,7 @@ async fn every_damage_is_found_and_named() {
         ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
         ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
         ("keys", "delete from tenantry.usage_keys where idempotency_key = 'e'"),
-        ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null
+        ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null, metric
                   from tenantry.usage_keys where idempotency_key = 'e'"),
         ("keys", "insert into tenantry.tenant_usage select * from tenantry.tenant_usage where idempotency_key = 'e'"),
         ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
@@ -76,7 +76,7 @@ async fn restore(world: &World, damage: &str) -> bool {
              from tenantry.tenant_usage where metric = 'calls' group by 1, 2, 3, 4, 5"
         }
         d if d.contains("delete from tenantry.usage_keys") => {
-            "insert into tenantry.usage_keys select tenant_id, 'e', content_hash, occurred_at, timestamp_given, null
+            "insert into tenantry.usage_keys select tenant_id, 'e', content_hash, occurred_at, timestamp_given, null, 'tokens'
              from tenantry.usage_keys where idempotency_key = 'f'"
         }
         d if d.contains("'ghost'") => "delete from tenantry.usage_keys where idempotency_key = 'ghost'",
