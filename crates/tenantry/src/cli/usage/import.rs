@@ -226,9 +226,10 @@ impl Summary {
                 self.invalid += 1;
                 invalid.message
             }
-            Outcome::Forbidden => {
+            // The import acts as the system, so this is a tenant that was deleted while it ran.
+            Outcome::Forbidden(_) | Outcome::Foreign => {
                 self.invalid += 1;
-                "its user is no member of the tenant".to_owned()
+                "the tenant does not exist any more".to_owned()
             }
         };
         if self.problems.len() < NAMED {

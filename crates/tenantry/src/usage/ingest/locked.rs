@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
-use super::super::plans::PlanBook;
 use super::columns;
 use super::facts::Facts;
 use super::prepare::Prepared;
 use super::{MAX_TOTAL, Sources, answer, same_content};
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
 use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
@@ -167,23 +167,16 @@ async fn mark_reversed(tx: &Tx, accepted: &[&Prepared], group: &[&NewEvent]) -> 
     if reversals.is_empty() { Ok(true) } else { commit::mark_reversed(tx, &reversals).await }
 }
 
-/// A closed period that changed is charged or credited in the same transaction.
+/// A closed period that changed is charged or credited in the same transaction; also where its total is what it was,
+/// since its events may lie in segments of different prices.
 async fn adjust_closed(
     tx: &Tx,
     sums: &BTreeMap<usize, (Decimal, i64)>,
     facts: &Facts,
     sources: &Sources<'_>,
 ) -> Result<(), StoreError> {
-    let mut plans = PlanBook::default();
-    for (index, (amount, _)) in sums {
-        let counter = &facts.counters[*index];
-        if counter.closed && !amount.is_zero() {
-            let mut after = counter.clone();
-            after.total += *amount;
-            charges::adjust(tx, &after, &mut plans, sources.env, sources.now).await?;
-        }
-    }
-    Ok(())
+    let changed: Vec<CounterRow> = sums.keys().map(|index| facts.counters[*index].clone()).collect();
+    charges::adjust_closed(tx, &changed, sources.env, sources.now).await
 }
 
 /// (digest, timestamp, whether it was given) by (tenant, key).
@@ -246,12 +239,7 @@ impl Decision {
         Outcome::Accepted(answer(counter, total + event.amount, None))
     }
 
-    fn refuse(
-        &mut self,
-        event: &Prepared,
-        counter: &crate::storage::usage::facts::CounterRow,
-        total: Decimal,
-    ) -> Option<Outcome> {
+    fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
         let after = total + event.amount;
         if counter.hard_limit.is_some_and(|limit| after > limit) {
             *self.refused.entry(event.counter).or_default() += 1;

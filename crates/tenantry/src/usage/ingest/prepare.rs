@@ -105,8 +105,10 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
-    if !facts.permissions(*actor, event.tenant_id).is_some_and(|has| has.contains(needed)) {
-        return Err(Outcome::Forbidden);
+    match facts.permissions(*actor, event.tenant_id) {
+        None => return Err(Outcome::Foreign),
+        Some(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Some(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {

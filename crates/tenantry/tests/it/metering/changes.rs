@@ -178,3 +178,23 @@ async fn an_anchor_on_the_31st_comes_back_after_short_months() {
     assert!(starts.len() >= 5, "{starts:?}");
     world.books_are_right().await;
 }
+
+/// A closed period whose total stays what it was costs something else all the same.
+#[tokio::test]
+async fn usage_that_moves_between_segments_of_a_closed_period_is_charged() {
+    let world = World::new().await;
+    let t = world.user().await;
+    world.record(&[world.event(t, "a", "tokens", "70")]).await;
+    world.env.clock.advance(hours(24));
+    world.change_plan(t, "pro", world.now()).await;
+    world.record(&[world.event(t, "b", "tokens", "10"), world.event(t, "c", "tokens", "20")]).await;
+    world.env.clock.set(at("2026-04-16T00:00:00Z"));
+    world.work().await;
+    // free: price(70) = 6; pro: price(100) - price(70) = 20 * 2.25 = 45.
+    assert_eq!(world.charges(t).await, ["tokens 0 51"]);
+    let group = [world.event_at(t, "l", "tokens", "10", "2026-03-15T13:00:00Z"), world.reversal(t, "r", "b")];
+    assert_eq!(world.record(&group).await, ["accepted 110", "accepted 100"]);
+    // free: price(80) = 9; pro: 45.
+    assert_eq!(world.charges(t).await, ["tokens 0 51", "tokens 1 3"]);
+    world.books_are_right().await;
+}

@@ -251,6 +251,6 @@ pub(super) fn word(outcome: &Outcome) -> String {
         Outcome::Refused(Refusal::UsageLimitExceeded, answer) => format!("refused {}", answer.standing.total),
         Outcome::Refused(Refusal::MetricNotInPlan, answer) => format!("not in plan {}", answer.standing.total),
         Outcome::Invalid(invalid) => invalid.code.to_owned(),
-        Outcome::Forbidden => "forbidden".to_owned(),
+        Outcome::Forbidden(_) | Outcome::Foreign => "forbidden".to_owned(),
     }
 }
