@@ -38,3 +38,5 @@ alter table tenantry.tenant_usage force row level security;
 
 comment on column tenantry.tenant_usage.period_end is
     'As it was when the event was recorded or moved. A new anchor may end the period earlier: usage_periods has the end, found by period_start.';
+comment on column tenantry.overage_charges.overage_amount is
+    'Quantity above what the plan that prices the last segment includes, at that moment. Limits may be another plan''s.';

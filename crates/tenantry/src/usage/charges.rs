@@ -24,6 +24,8 @@ pub struct Accrued {
     pub amount_minor: i64,
     /// ISO 4217, lower case.
     pub currency: String,
+    /// Quantity above what the last segment's plan includes: the plan that prices, whatever plan limits.
+    pub overage: Decimal,
     /// What it was computed from.
     pub inputs: serde_json::Value,
 }
@@ -69,11 +71,16 @@ pub fn accrue(
             "totalAtEnd": Quantity::from_decimal(reached),
         }));
     }
+    let included = match segments.last() {
+        Some(last) => plans.terms(&last.plan_id, last.plan_version, metric)?.included,
+        None => None,
+    };
     let exact = accrued(&uses);
     let amount_minor = exact.round_half_even().map_err(|error| StoreError::corrupt("price", error))?;
     Ok(Accrued {
         amount_minor,
         currency: currency.unwrap_or_else(|| FALLBACK_CURRENCY.to_owned()),
+        overage: included.map_or(Decimal::ZERO, |included| (total - included).max(Decimal::ZERO)),
         inputs: serde_json::json!({ "segments": inputs, "exactMinor": exact.to_string() }),
     })
 }
@@ -131,7 +138,7 @@ pub async fn adjust(
         period_start: counter.period_start,
         sequence: so_far.next_sequence,
         id: env.ids.uuid_v7(now),
-        overage: counter.included.map_or(Decimal::ZERO, |included| (counter.total - included).max(Decimal::ZERO)),
+        overage: accrued.overage,
         amount_minor: difference,
         currency: accrued.currency,
         inputs,

@@ -145,13 +145,15 @@ query! {
         where id = any ($1) and revoked_at is null and (expires_at is null or expires_at > $2)";
     service TENANTS = "
         select id, type from tenantry.tenants where id = any ($1) and deleted_at is null";
+    /// No period is longer than 31 days, so the index is read from there and not from the tenant's first counter.
     service COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
                c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
             as wanted (tenant_id, metric, earliest, latest)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
-            and c.period_start <= wanted.latest and c.period_end > wanted.earliest";
+            and c.period_start <= wanted.latest and c.period_start > wanted.earliest - interval '744 hours'
+            and c.period_end > wanted.earliest";
     service ORIGINALS = "
         select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)

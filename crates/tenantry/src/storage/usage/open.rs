@@ -87,7 +87,7 @@ query! {
         where tenant_id = any ($1) and ended_at is null
         order by tenant_id
         for update";
-    service NEAREST_PERIODS = "
+    both NEAREST_PERIODS = "
         select p.tenant_id, p.period_start, p.period_end, p.anchor, p.historic, p.state
         from unnest($1::uuid[], $2::timestamptz[]) as wanted (tenant_id, at)
         cross join lateral (
@@ -126,7 +126,7 @@ query! {
         from unnest($1::uuid[], $2::timestamptz[]) as wanted (tenant_id, period_start)
         join tenantry.usage_segments s on s.tenant_id = wanted.tenant_id and s.period_start = wanted.period_start
         order by s.tenant_id, s.period_start, s.sequence desc";
-    service CURRENT_PLANS = "
+    both CURRENT_PLANS = "
         select plan_id, version, definition, is_default from tenantry.plan_versions where current";
     service PLAN_VERSIONS = "
         select v.plan_id, v.version, v.definition, v.is_default

@@ -1,10 +1,13 @@
 //! Plan changes, new anchors, closing, and what comes after it.
 
 use jiff::SignedDuration;
+use tenantry::storage::StoreError;
 use tenantry::tenancy::Actor;
 use tenantry::usage::closing::{Closed, close_period};
+use tenantry::usage::plan_change::{self, NewTerms};
+use tenantry::write_tx;
 
-use super::world::{NOON, World, at};
+use super::world::{NOON, World, at, terms};
 
 fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
@@ -197,4 +200,25 @@ async fn usage_that_moves_between_segments_of_a_closed_period_is_charged() {
     // free: price(80) = 9; pro: 45.
     assert_eq!(world.charges(t).await, ["tokens 0 51", "tokens 1 3"]);
     world.books_are_right().await;
+}
+
+/// While a payment is overdue limits are those of the default plan, and what is charged stays as it was.
+#[tokio::test]
+async fn a_charge_counts_overage_by_the_plan_that_prices() {
+    let world = World::new().await;
+    let t = world.user().await;
+    world.change_plan(t, "pro", world.now()).await;
+    world.record(&[world.event(t, "a", "tokens", "100")]).await;
+    let (env, terms) = (&world.env, NewTerms { limits: ("free".to_owned(), 1), ..terms("pro") });
+    let at_once = world.now().checked_add(hours(1)).unwrap();
+    let done: Result<_, StoreError> = write_tx!(world.db, "test_fallback", &[t], |tx| {
+        plan_change::start_segment(tx, env, t, at_once, &terms).await
+    });
+    done.unwrap();
+    world.env.clock.set(at("2026-04-16T00:00:00Z"));
+    world.work().await;
+    // pro includes 80 of the 100 tokens; free, by which they are limited, 50.
+    assert_eq!(world.charges(t).await, ["tokens 0 45"]);
+    let overage = "select count(*) from tenantry.overage_charges where overage_amount = 20";
+    assert_eq!(world.count(overage).await, 1);
 }
