@@ -12,6 +12,7 @@ mod locked;
 mod optimistic;
 mod prepare;
 mod queue;
+mod repeats;
 mod standing;
 
 use jiff::Timestamp;

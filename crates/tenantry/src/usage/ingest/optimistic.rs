@@ -15,7 +15,7 @@ use super::super::event::NewEvent;
 use super::super::outcome::Outcome;
 use super::columns;
 use super::facts::Facts;
-use super::prepare::Prepared;
+use super::prepare::{Claim, Prepared};
 use super::{answer, same_content};
 use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
 use crate::storage::{StoreError, Tx};
@@ -34,7 +34,7 @@ pub(super) fn is_possible(prepared: &[Prepared], group: &[&NewEvent], facts: &Fa
     for event in prepared {
         let counter = &facts.counters[event.counter];
         let is_usage = matches!(group[event.index].content, super::super::event::Content::Usage { .. });
-        if counter.closed || !is_usage || event.occurred_at < counter.segment_start {
+        if counter.closed || !is_usage || event.claim != Claim::Any || event.occurred_at < counter.segment_start {
             return false;
         }
         if let Some(limit) = counter.hard_limit {
