@@ -68,10 +68,12 @@ pub fn period_containing(anchor: Timestamp, at: Timestamp) -> Period {
 /// `anchor` is the current subscription's.
 ///
 /// Known periods are the truth: one that contains the instant is the answer, and what is derived begins no earlier
-/// than the one before ended and ends no later than the next one begins. Months count from the subscription's anchor
-/// where it lies between the known periods and the instant, else from the anchor of the period before, else
-/// backwards from that of the next. Where the subscription's anchor lies ahead, a period ends there.
-/// Historic is what lies before the anchor that it is counted from: the tenant was not here yet.
+/// than the one before ended and ends no later than the next one begins. From the subscription's anchor on, months
+/// count from there, whatever the periods before counted from: a running period goes on to its end, and the one
+/// after it ends at the next boundary of the anchor. Where the anchor lies ahead, months count from the anchor of
+/// the nearest known period, and a period ends at the subscription's.
+/// Historic is what lies before the anchor that it is counted from: the tenant was not here yet. What was historic
+/// once stays so: an anchor that moves back reaches no further than the first one.
 pub fn derive(
     at: Timestamp,
     previous: Option<&KnownPeriod>,
@@ -83,13 +85,15 @@ pub fn derive(
     {
         return DerivedPeriod { period, anchor, historic };
     }
-    let base = match (previous, next) {
-        // The subscription's anchor was set between the known period and the instant: months count from there.
-        (Some(known), _) if known.period.end <= anchor && anchor <= at => anchor,
-        // Nothing is known before, yet the subscription ran already.
-        (None, _) if anchor <= at => anchor,
-        (Some(known), _) | (None, Some(known)) => known.anchor,
-        (None, None) => anchor,
+    // Where nothing but historic periods lie before, the neighbour counts from the anchor that the tenant came with.
+    let first = match (previous, next) {
+        (Some(known), _) => known.historic.then_some(known.anchor),
+        (None, next) => next.map(|known| known.anchor),
+    };
+    let base = match first {
+        Some(first) if at < first => first,
+        _ if anchor <= at => anchor,
+        _ => previous.or(next).map_or(anchor, |known| known.anchor),
     };
     let mut period = period_containing(base, at);
     if let Some(known) = previous {

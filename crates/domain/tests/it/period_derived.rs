@@ -38,6 +38,13 @@ impl Tenant {
         row
     }
 
+    /// The tenant subscribes again: the running period goes on, only the subscription's anchor is new.
+    fn subscribe_again(&mut self, at: Timestamp) -> KnownPeriod {
+        let row = self.event(at);
+        self.anchor = at;
+        row
+    }
+
     /// The subscription gets a new anchor: the period of that instant ends there and the next begins.
     fn new_anchor(&mut self, at: Timestamp) {
         let mut row = self.event(at);
@@ -133,20 +140,60 @@ fn a_gap_is_filled_up_to_the_next_known_period() {
     assert_eq!(bounds(fill("2024-03-24").period), span("2024-03-10", "2024-03-25"));
 }
 
+#[test]
+fn a_new_anchor_is_followed_even_where_a_period_was_opened_ahead_under_the_old_one() {
+    let mut tenant = Tenant::new(at("2024-01-10T00:00:00Z"));
+    tenant.event(at("2024-02-12T00:00:00Z"));
+    tenant.anchor = at("2024-01-25T00:00:00Z");
+    assert_eq!(bounds(tenant.derived(at("2024-03-10T00:00:00Z")).period), span("2024-03-10", "2024-03-25"));
+    assert_eq!(bounds(tenant.derived(at("2024-04-01T00:00:00Z")).period), span("2024-03-25", "2024-04-25"));
+}
+
+#[test]
+fn who_subscribes_again_keeps_the_running_period_and_then_follows_the_new_anchor() {
+    let mut tenant = Tenant::new(at("2024-01-10T00:00:00Z"));
+    let running = tenant.subscribe_again(at("2024-02-03T00:00:00Z"));
+    assert_eq!(bounds(running.period), span("2024-01-10", "2024-02-10"));
+    assert_eq!(bounds(tenant.event(at("2024-02-09T00:00:00Z")).period), span("2024-01-10", "2024-02-10"));
+    assert_eq!(bounds(tenant.event(at("2024-02-10T00:00:00Z")).period), span("2024-02-10", "2024-03-03"));
+    assert_eq!(bounds(tenant.event(at("2024-03-03T00:00:00Z")).period), span("2024-03-03", "2024-04-03"));
+}
+
+#[test]
+fn an_anchor_that_moves_back_makes_nothing_billed_that_was_historic() {
+    for with_historic in [false, true] {
+        let mut tenant = Tenant::new(at("2024-06-15T00:00:00Z"));
+        tenant.event(at("2024-06-20T00:00:00Z"));
+        if with_historic {
+            tenant.event(at("2024-03-20T00:00:00Z"));
+        }
+        tenant.anchor = at("2024-01-01T00:00:00Z");
+        assert!(tenant.derived(at("2024-05-20T00:00:00Z")).historic);
+        let after = tenant.derived(at("2024-07-20T00:00:00Z"));
+        assert_eq!((bounds(after.period), after.historic), (span("2024-07-15", "2024-08-01"), false));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Event(Timestamp),
     NewAnchor(SignedDuration),
+    SubscribeAgain(SignedDuration),
 }
 
 fn instant() -> impl Strategy<Value = Timestamp> {
     (1_700_000_000..1_760_000_000_i64).prop_map(|second| Timestamp::from_second(second).unwrap())
 }
 
+fn forward() -> impl Strategy<Value = SignedDuration> {
+    (0..200_i64, 1..86_400_i64).prop_map(|(days, seconds)| SignedDuration::from_secs(days * 86_400 + seconds))
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => instant().prop_map(Step::Event),
-        1 => (1..200_i64, 0..86_400_i64).prop_map(|(days, seconds)| Step::NewAnchor(SignedDuration::from_secs(days * 86_400 + seconds))),
+        1 => forward().prop_map(Step::NewAnchor),
+        1 => forward().prop_map(Step::SubscribeAgain),
     ]
 }
 
@@ -168,6 +215,16 @@ proptest! {
                 }
                 // A subscription's anchor only moves on.
                 Step::NewAnchor(by) => tenant.new_anchor(tenant.anchor + by),
+                Step::SubscribeAgain(by) => {
+                    let running = tenant.subscribe_again(tenant.anchor + by);
+                    // Unless a period was opened ahead, the next one ends at the first boundary of the new anchor.
+                    if tenant.around(running.period.end) == (Some(running), None) {
+                        let next = tenant.derived(running.period.end);
+                        let boundary = period_containing(tenant.anchor, running.period.end).end;
+                        prop_assert_eq!(next.period, Period { start: running.period.end, end: boundary });
+                        prop_assert_eq!(tenant.derived(boundary).period, period_containing(tenant.anchor, boundary));
+                    }
+                }
             }
             tenant.assert_tiles();
         }

@@ -134,13 +134,13 @@ pub async fn copy(client: &mut Client, rows: &[(Uuid, String)], now: Timestamp) 
     for (tenant, key) in rows {
         // Writing to a String cannot fail.
         let _ = writeln!(events, "{tenant}\t{tenant}\tapi_calls\t1\t{now}\t{now}\t{now}\tusage\t{key}\t{{}}\t{now}");
-        let _ = writeln!(keys, "{tenant}\t{key}\t{tenant}\t{now}\tf");
+        let _ = writeln!(keys, "{tenant}\t{key}\t{tenant}\t{now}\tf\tapi_calls");
     }
     let tx = client.transaction().await?;
     let sink = tx
         .copy_in::<_, bytes::Bytes>(
-            "copy tenantry_bench.twin_keys (tenant_id, idempotency_key, content_hash, occurred_at, timestamp_given)
-             from stdin",
+            "copy tenantry_bench.twin_keys (tenant_id, idempotency_key, content_hash, occurred_at, timestamp_given,
+                                            metric) from stdin",
         )
         .await?;
     futures::pin_mut!(sink);

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use tenantry_domain::plan::MetricTerms;
 use tenantry_domain::pricing::{SegmentUse, accrued};
 use tenantry_domain::quantity::Quantity;
+use uuid::Uuid;
 
 use super::plans::PlanBook;
 use crate::env::Env;
@@ -12,7 +13,7 @@ use crate::storage::jobs::{self, NewJob};
 use crate::storage::usage::charges::{self, NewCharge};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
-use crate::storage::usage::segments;
+use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
 
 /// Charged in this currency where a plan has overage but no price of its own.
@@ -106,6 +107,22 @@ pub async fn due(tx: &Tx, counter: &CounterRow, plans: &mut PlanBook) -> Result<
         .map(|(_, sequence, amount)| (sequence, amount))
         .collect();
     accrue(counter.total, &counter.metric, &segments, &ended, plans)
+}
+
+/// Brings the charges of those of these locked counters whose period is closed to what they cost as they are now.
+pub async fn adjust_closed(tx: &Tx, counters: &[CounterRow], env: &Env, now: Timestamp) -> Result<(), StoreError> {
+    let closed: Vec<&CounterRow> = counters.iter().filter(|counter| counter.closed).collect();
+    if closed.is_empty() {
+        return Ok(());
+    }
+    let tenants: Vec<Uuid> = closed.iter().map(|counter| counter.tenant_id).collect();
+    let metrics: Vec<&str> = closed.iter().map(|counter| counter.metric.as_str()).collect();
+    let starts: Vec<Timestamp> = closed.iter().map(|counter| counter.period_start).collect();
+    let mut plans = PlanBook::default();
+    for counter in commit::lock_counters(tx, &tenants, &metrics, &starts).await? {
+        adjust(tx, &counter, &mut plans, env, now).await?;
+    }
+    Ok(())
 }
 
 /// Brings the charges of a locked counter of a closed period to what its total costs: one more charge of

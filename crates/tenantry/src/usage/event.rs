@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
+/// Bytes that an idempotency key may have.
+const MOST_KEY_BYTES: usize = 255;
+
 /// What an event counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
@@ -68,6 +71,18 @@ impl NewEvent {
         first.copy_from_slice(&digest.finalize()[..16]);
         Uuid::from_bytes(first)
     }
+}
+
+/// What is wrong with an idempotency key, if something is.
+pub fn check_key(key: &str) -> Result<(), &'static str> {
+    if key.is_empty() || key.len() > MOST_KEY_BYTES {
+        return Err("must have 1 to 255 bytes");
+    }
+    // The database keeps no U+0000 in text.
+    if key.contains('\0') {
+        return Err("must not contain the character U+0000");
+    }
+    Ok(())
 }
 
 /// The database keeps microseconds; what is compared must not be finer.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::event::{Content, NewEvent};
+use super::event::{Content, NewEvent, check_key};
 
 /// Which columns mean what.
 #[derive(Debug, Clone)]
@@ -187,7 +187,7 @@ fn row(
     let key = if mapping.key.is_some() {
         let (column, text) = next();
         let text = text.filter(|text| !text.is_empty());
-        Some(text.ok_or_else(|| wrong(column, "the cell is empty; each row needs its key".to_owned()))?)
+        Some((column, text.ok_or_else(|| wrong(column, "the cell is empty; each row needs its key".to_owned()))?))
     } else {
         None
     };
@@ -200,24 +200,34 @@ fn row(
     };
     let derived = chain.next(cells);
     let several = mapping.metrics.len() > 1;
-    let events = amounts
-        .into_iter()
-        .filter_map(|(metric, amount)| amount.map(|amount| (metric, amount)))
-        .map(|(metric, amount)| NewEvent {
+    let used = amounts.into_iter().filter_map(|(metric, amount)| amount.map(|amount| (metric, amount)));
+    let events = used.map(|(metric, amount)| {
+        let key = match key {
+            Some((column, key)) => own_key(key, several.then_some(metric)).map_err(|reason| wrong(column, reason))?,
+            None => format!("import:{derived}:{metric}"),
+        };
+        Ok(NewEvent {
             tenant_id: mapping.tenant_id,
-            key: match key {
-                Some(key) if several => format!("{key}:{metric}"),
-                Some(key) => key.to_owned(),
-                None => format!("import:{derived}:{metric}"),
-            },
+            key,
             content: Content::Usage { metric: metric.clone(), amount },
             timestamp: Some(timestamp),
             received_at,
             user_id,
             metadata: serde_json::Map::new(),
         })
-        .collect();
+    });
+    let events = events.collect::<Result<_, ImportError>>()?;
     Ok(Row { line, events })
+}
+
+/// The key of a row's event: the cell, with the metric where a row makes several.
+fn own_key(cell: &str, metric: Option<&String>) -> Result<String, String> {
+    let key = metric.map_or_else(|| cell.to_owned(), |metric| format!("{cell}:{metric}"));
+    match (check_key(&key), metric) {
+        (Ok(()), _) => Ok(key),
+        (Err(reason), None) => Err(format!("the key {reason}")),
+        (Err(reason), Some(metric)) => Err(format!("the key {reason}, with \":{metric}\" at its end")),
+    }
 }
 
 /// RFC 3339, or a date and time that is taken as UTC.
@@ -319,6 +329,16 @@ mod tests {
         ] {
             let error = read(text, Format::Csv, &mapping(None)).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
+        }
+        let with_key = |key: &str| {
+            let text = format!("TIMESTAMP,A,B,id\n2023-11-16T18:17:04Z,1,2,{key}\n");
+            read(&text, Format::Csv, &mapping(Some("id"))).map_err(|error| error.to_string())
+        };
+        // 251 bytes and ":out" are 255.
+        assert!(with_key(&"k".repeat(251)).is_ok());
+        for key in ["k".repeat(252), "k".repeat(300), "a\0b".to_owned()] {
+            let error = with_key(&key).unwrap_err();
+            assert!(error.contains("line 2, column \"id\": the key must"), "{error}");
         }
     }
 }

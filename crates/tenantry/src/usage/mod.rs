@@ -1,5 +1,6 @@
 //! Usage: recording it exactly, closing periods, and reading what was used.
 
+mod anchor;
 pub mod books;
 pub mod charges;
 pub mod check;

@@ -166,20 +166,11 @@ impl<'a> Opening<'a> {
             .ok_or_else(|| StoreError::corrupt("subscription", "the tenant has no current subscription"))
     }
 
-    /// What a new period begins under: the newest version of the subscription's plan, since catalog edits wait
-    /// for the next period; the default plan before the tenant was here and after a pending cancel.
     fn first_segment(&self, period: &PeriodRow) -> Result<SegmentRow, StoreError> {
         let subscription = self.subscription(period.tenant_id)?;
-        let plan = if period.historic || subscription.cancel_at_period_end {
-            self.current_plans.iter().find(|row| row.is_default)
-        } else {
-            self.current_plans.iter().find(|row| row.plan_id == subscription.plan_id)
-        };
-        let (plan_id, version) = match plan {
-            Some(row) => (row.plan_id.clone(), row.version),
-            // A plan that left the catalog stays for those who have it.
-            None => (subscription.plan_id.clone(), subscription.plan_version),
-        };
+        let own = (subscription.plan_id.as_str(), subscription.plan_version);
+        let (plan_id, version) =
+            first_terms(own, subscription.cancel_at_period_end, period.historic, &self.current_plans);
         Ok(SegmentRow {
             tenant_id: period.tenant_id,
             period_start: period.start,
@@ -228,6 +219,24 @@ impl<'a> Opening<'a> {
     }
 }
 
-fn known_period(row: &PeriodRow) -> KnownPeriod {
+/// Plan and version that a new period begins under: the newest version of the subscription's own plan, since catalog
+/// edits wait for the next period; the default plan before the tenant was here and after a pending cancel.
+pub(super) fn first_terms(
+    (plan_id, version): (&str, i32),
+    cancel_at_period_end: bool,
+    historic: bool,
+    current_plans: &[PlanVersionRow],
+) -> (String, i32) {
+    let plan = if historic || cancel_at_period_end {
+        current_plans.iter().find(|row| row.is_default)
+    } else {
+        current_plans.iter().find(|row| row.plan_id == plan_id)
+    };
+    // A plan that left the catalog stays for those who have it.
+    plan.map_or_else(|| (plan_id.to_owned(), version), |row| (row.plan_id.clone(), row.version))
+}
+
+/// A period's row as the domain knows it.
+pub(super) fn known_period(row: &PeriodRow) -> KnownPeriod {
     KnownPeriod { period: Period { start: row.start, end: row.end }, anchor: row.anchor, historic: row.historic }
 }

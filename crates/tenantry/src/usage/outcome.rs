@@ -1,6 +1,7 @@
 //! What became of an event.
 
 use tenantry_domain::limit::Standing;
+use tenantry_domain::permission::Permission;
 
 /// The answer for one event. All but `Accepted` recorded nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +16,10 @@ pub enum Outcome {
     Refused(Refusal, Answer),
     /// There is something wrong with the event itself.
     Invalid(Invalid),
-    /// The caller may not record usage for this tenant.
-    Forbidden,
+    /// The caller lacks this permission in the tenant.
+    Forbidden(Permission),
+    /// The caller has nothing to do with the tenant, or there is none.
+    Foreign,
 }
 
 /// Where a metric stands after the event was decided.

@@ -25,6 +25,18 @@ pub struct Terms {
     pub hard_limit: Option<rust_decimal::Decimal>,
 }
 
+/// The metrics that the plans of the loaded catalog name.
+pub async fn declared_metrics(tx: &Tx) -> Result<BTreeSet<String>, StoreError> {
+    let mut declared = BTreeSet::new();
+    let current = open::current_plans(tx).await?;
+    let mut plans = PlanBook::default();
+    for row in &current {
+        plans.put(row)?;
+        declared.extend(plans.get(&row.plan_id, row.version)?.metrics.keys().map(ToString::to_string));
+    }
+    Ok(declared)
+}
+
 impl PlanBook {
     /// Reads the versions that are not in the book yet.
     pub async fn fetch(&mut self, tx: &Tx, wanted: impl IntoIterator<Item = (String, i32)>) -> Result<(), StoreError> {

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use tenantry_domain::limit::Standing;
-use tenantry_domain::period::period_containing;
+use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::charges;
+use super::opening::{first_terms, known_period};
 use super::plans::PlanBook;
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
-use crate::storage::usage::open::PlanVersionRow;
+use crate::storage::usage::open::{self, PlanVersionRow, SegmentRow};
 use crate::storage::usage::report as rows;
 use crate::storage::{StoreError, Tx};
 
@@ -153,22 +154,32 @@ pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Cur
     let Some(subscription) = subscriptions::current(tx, tenant).await? else {
         return Ok(None);
     };
-    let period = rows::period_at(tx, tenant, now).await?;
-    let (start, end) = if let Some(period) = &period {
-        (period.start, period.end)
+    let near = open::nearest_periods(tx, &[tenant], &[now]).await?;
+    let previous = near.iter().find(|row| row.start <= now);
+    let (start, end, limits) = if let Some(row) = previous.filter(|row| now < row.end) {
+        (row.start, row.end, limits(tx, (tenant, &subscription), Place::Opened(row)).await?)
     } else {
-        // Between a period's end and the next event the period is derived, as an event would derive it.
-        let derived = period_containing(subscription.anchor, now);
-        (derived.start, derived.end)
+        // Between a period's end and the next event the period is what an event would open.
+        let next = near.iter().find(|row| row.start > now);
+        let derived =
+            derive(now, previous.map(known_period).as_ref(), next.map(known_period).as_ref(), subscription.anchor);
+        (derived.period.start, derived.period.end, limits(tx, (tenant, &subscription), Place::Derived(&derived)).await?)
     };
-    let limits = limits(tx, &subscription, period.as_ref()).await?;
     Ok(Some(Current { subscription, start, end, limits }))
+}
+
+/// A period that is looked at.
+enum Place<'a> {
+    /// It is a row.
+    Opened(&'a PeriodRow),
+    /// Nothing was used in it yet.
+    Derived(&'a DerivedPeriod),
 }
 
 async fn limits(
     tx: &Tx,
-    subscription: &CurrentSubscription,
-    period: Option<&PeriodRow>,
+    (tenant, subscription): (Uuid, &CurrentSubscription),
+    place: Place<'_>,
 ) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
     let mut plans = PlanBook::default();
     plans.put(&PlanVersionRow {
@@ -177,9 +188,11 @@ async fn limits(
         definition: subscription.definition.clone(),
         is_default: false,
     })?;
-    let (segments, counters, ended) = match period {
-        None => (Vec::new(), Vec::new(), Vec::new()),
-        Some(period) => {
+    let (segments, counters, ended) = match place {
+        Place::Derived(derived) => {
+            (vec![first_segment(tx, (tenant, subscription), derived, &mut plans).await?], Vec::new(), Vec::new())
+        }
+        Place::Opened(period) => {
             let key = (period.tenant_id, period.start);
             tokio::try_join!(
                 rows::segments(tx, key.0, key.1),
@@ -223,6 +236,31 @@ async fn limits(
         );
     }
     Ok(limits)
+}
+
+/// The segment that a period would begin with if it were opened now.
+async fn first_segment(
+    tx: &Tx,
+    (tenant, subscription): (Uuid, &CurrentSubscription),
+    derived: &DerivedPeriod,
+    plans: &mut PlanBook,
+) -> Result<SegmentRow, StoreError> {
+    let current = open::current_plans(tx).await?;
+    for row in &current {
+        plans.put(row)?;
+    }
+    let own = (subscription.plan_id.as_str(), subscription.plan_version);
+    let (plan_id, version) = first_terms(own, subscription.cancel_at_period_end, derived.historic, &current);
+    Ok(SegmentRow {
+        tenant_id: tenant,
+        period_start: derived.period.start,
+        sequence: 0,
+        started_at: derived.period.start,
+        limits_plan_id: plan_id.clone(),
+        limits_plan_version: version,
+        plan_id,
+        plan_version: version,
+    })
 }
 
 /// The counter's own terms where there is one: they are what events are judged by.

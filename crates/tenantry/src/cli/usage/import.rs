@@ -23,6 +23,7 @@ use crate::usage::event::{Content, NewEvent};
 use crate::usage::import::{Format, Mapping, Row, rows};
 use crate::usage::ingest::Recorder;
 use crate::usage::outcome::{Outcome, Refusal, SubmitError};
+use crate::usage::plans::declared_metrics;
 
 /// Events that are committed together.
 const GROUP: usize = 1000;
@@ -101,9 +102,14 @@ pub(super) async fn run(session: &Session, import: &Import) -> Result<ExitCode, 
 async fn imported(session: &Session, import: &Import, opened: &Deployment) -> Result<Summary, Failure> {
     let tx = opened.db.read_as_service("import_tenant", &[import.tenant]).await?;
     let tenant = tenants::get(&tx, import.tenant).await?;
+    let declared = declared_metrics(&tx).await?;
     tx.rollback().await?;
     if tenant.is_none() {
         return Err(Failure::usage(format!("--tenant: there is no tenant {}", import.tenant)));
+    }
+    if let Some((unknown, _)) = import.metrics.iter().find(|(metric, _)| !declared.contains(metric)) {
+        let known = declared.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Failure::usage(format!("--metric: no plan declares the metric {unknown:?}; there are {known}")));
     }
     let mapping = Mapping {
         tenant_id: import.tenant,
@@ -226,9 +232,10 @@ impl Summary {
                 self.invalid += 1;
                 invalid.message
             }
-            Outcome::Forbidden => {
+            // The import acts as the system, so this is a tenant that was deleted while it ran.
+            Outcome::Forbidden(_) | Outcome::Foreign => {
                 self.invalid += 1;
-                "its user is no member of the tenant".to_owned()
+                "the tenant does not exist any more".to_owned()
             }
         };
         if self.problems.len() < NAMED {

@@ -54,30 +54,29 @@ query! {
         order by 1, 2";
     service KEYS = "
         with events as (
-            select tenant_id, idempotency_key, count(*) as times, min(occurred_at) as occurred_at
+            select tenant_id, idempotency_key, count(*) as times, min(occurred_at) as occurred_at, min(metric) as metric
             from tenantry.tenant_usage where tenant_id = any ($1)
             group by tenant_id, idempotency_key
         ), keys as (
-            select tenant_id, idempotency_key, occurred_at from tenantry.usage_keys where tenant_id = any ($1)
+            select tenant_id, idempotency_key, occurred_at, metric from tenantry.usage_keys where tenant_id = any ($1)
         )
         select tenant_id,
                case when k.idempotency_key is null then format('event %s counts without a key', idempotency_key)
                     when e.idempotency_key is null then format('key %s has no event', idempotency_key)
                     when e.times > 1 then format('key %s counts %s times', idempotency_key, e.times)
-                    else format('key %s says %s, its event %s', idempotency_key, k.occurred_at, e.occurred_at) end
+                    else format('key %s says %s at %s, its event %s at %s', idempotency_key, k.metric, k.occurred_at,
+                                e.metric, e.occurred_at) end
         from events e full join keys k using (tenant_id, idempotency_key)
-        where e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at
+        where e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at or k.metric is distinct from e.metric
         order by 1, 2";
     service EVENT_PERIODS = "
         select u.tenant_id,
-               format('event %s at %s lies in the period %s to %s, which %s', u.idempotency_key, u.occurred_at,
-                      u.period_start, u.period_end,
-                      case when p.tenant_id is null then 'does not exist' else 'does not contain it' end)
+               format('event %s at %s lies in the period from %s, which %s', u.idempotency_key, u.occurred_at,
+                      u.period_start, case when p.tenant_id is null then 'does not exist' else 'does not contain it' end)
         from tenantry.tenant_usage u
         left join tenantry.usage_periods p on p.tenant_id = u.tenant_id and p.period_start = u.period_start
-            and p.period_end = u.period_end
         where u.tenant_id = any ($1)
-          and (p.tenant_id is null or u.occurred_at < u.period_start or u.occurred_at >= u.period_end)
+          and (p.tenant_id is null or u.occurred_at < p.period_start or u.occurred_at >= p.period_end)
         order by 1, 2";
     service PERIODS = "
         select tenant_id, format('the period from %s ends at %s, after the next began at %s', period_start, period_end, next)
@@ -88,10 +87,10 @@ query! {
         ) as ordered
         where next < period_end
         union all
-        select c.tenant_id, format('%s in the period from %s: counter and period disagree about bounds or closing', c.metric, c.period_start)
+        select c.tenant_id, format('%s in the period from %s: counter and period disagree about bounds, closing or history', c.metric, c.period_start)
         from tenantry.usage_counters c
         join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.period_start
-        where c.tenant_id = any ($1) and (p.period_end <> c.period_end or (p.state = 'closed') <> c.closed)
+        where c.tenant_id = any ($1) and (p.period_end <> c.period_end or (p.state = 'closed') <> c.closed or p.historic <> c.historic)
         order by 1, 2";
     service SEGMENTS = "
         with bounded as (
@@ -121,8 +120,8 @@ query! {
                                         else 'does not name it' end)
         from tenantry.tenant_usage r
         left join tenantry.usage_keys k on k.tenant_id = r.tenant_id and k.idempotency_key = r.reverses
-        left join tenantry.tenant_usage o on o.tenant_id = k.tenant_id and o.occurred_at = k.occurred_at
-            and o.idempotency_key = k.idempotency_key
+        left join tenantry.tenant_usage o on o.tenant_id = k.tenant_id and o.metric = k.metric
+            and o.occurred_at = k.occurred_at and o.idempotency_key = k.idempotency_key
         where r.tenant_id = any ($1) and r.kind = 'reversal'
           and (o.tenant_id is null or o.amount <> -r.amount or k.reversed_by is distinct from r.idempotency_key)
         order by 1, 2";
@@ -172,7 +171,7 @@ query! {
         order by 1";
     service CLOSED_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start, c.closed,
-               c.in_plan, c.included, c.hard_limit, c.total
+               c.historic, c.in_plan, c.included, c.hard_limit, c.total
         from tenantry.usage_counters c where c.tenant_id = any ($1) and c.closed
         order by c.tenant_id, c.metric, c.period_start";
     service ALL_TENANTS = "select id from tenantry.list_tenants($1, $2) as id";

@@ -50,8 +50,8 @@ query! {
         where tenant_id = $1 and state <> 'closed' and not historic and period_end <= $2
         order by period_start";
     service LOCK_PERIOD_COUNTERS = "
-        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
-               included, hard_limit, total
+        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
+               in_plan, included, hard_limit, total
         from tenantry.usage_counters
         where tenant_id = $1 and period_start = $2
         order by tenant_id, metric, period_start

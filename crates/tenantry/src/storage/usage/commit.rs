@@ -97,16 +97,19 @@ pub struct KnownKey {
     pub occurred_at: Timestamp,
     /// Whether the caller gave that timestamp.
     pub timestamp_given: bool,
+    /// The event's metric.
+    pub metric: String,
 }
 
 query! {
     service INSERT_KEYS = "
-        insert into tenantry.usage_keys (tenant_id, idempotency_key, content_hash, occurred_at, timestamp_given)
-        select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::boolean[])
+        insert into tenantry.usage_keys
+            (tenant_id, idempotency_key, content_hash, occurred_at, timestamp_given, metric)
+        select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::boolean[], $6::text[])
         on conflict do nothing
         returning tenant_id, idempotency_key";
     service KNOWN_KEYS = "
-        select k.tenant_id, k.idempotency_key, k.content_hash, k.occurred_at, k.timestamp_given
+        select k.tenant_id, k.idempotency_key, k.content_hash, k.occurred_at, k.timestamp_given, k.metric
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key";
     service INSERT_EVENTS = "
@@ -137,7 +140,7 @@ query! {
         returning c.tenant_id, c.metric, c.period_start, c.refused_count - delta.refused_count";
     service LOCK_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
-               c.closed, c.in_plan, c.included, c.hard_limit, c.total
+               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total
         from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as wanted (tenant_id, metric, period_start)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
             and c.period_start = wanted.period_start
@@ -165,7 +168,14 @@ query! {
 pub async fn insert_keys(tx: &Tx, events: &EventColumns) -> Result<Vec<(Uuid, String)>, StoreError> {
     tx.rows(
         &INSERT_KEYS,
-        &[&events.tenant_id, &events.key, &events.content_hash, &events.occurred_at, &events.timestamp_given],
+        &[
+            &events.tenant_id,
+            &events.key,
+            &events.content_hash,
+            &events.occurred_at,
+            &events.timestamp_given,
+            &events.metric,
+        ],
     )
     .await?
     .iter()
@@ -185,6 +195,7 @@ pub async fn known_keys(tx: &Tx, tenants: &[Uuid], keys: &[&str]) -> Result<Vec<
                 content_hash: row.try_get(2).map_err(column)?,
                 occurred_at: row.try_get(3).map_err(column)?,
                 timestamp_given: row.try_get(4).map_err(column)?,
+                metric: row.try_get(5).map_err(column)?,
             })
         })
         .collect()

@@ -79,6 +79,8 @@ pub struct CounterRow {
     pub segment_start: Timestamp,
     /// The period's books are closed: a change here is an adjustment.
     pub closed: bool,
+    /// Before the tenant was here.
+    pub historic: bool,
     /// Whether the plan names the metric.
     pub in_plan: bool,
     /// Included quantity; none is unlimited.
@@ -99,6 +101,7 @@ impl CounterRow {
             segment_sequence: row.try_get("segment_sequence").map_err(column)?,
             segment_start: row.try_get("segment_start").map_err(column)?,
             closed: row.try_get("closed").map_err(column)?,
+            historic: row.try_get("historic").map_err(column)?,
             in_plan: row.try_get("in_plan").map_err(column)?,
             included: row.try_get("included").map_err(column)?,
             hard_limit: row.try_get("hard_limit").map_err(column)?,
@@ -142,24 +145,21 @@ query! {
         where id = any ($1) and revoked_at is null and (expires_at is null or expires_at > now())";
     service TENANTS = "
         select id, type from tenantry.tenants where id = any ($1) and deleted_at is null";
-    service PERIODS = "
-        select p.tenant_id, p.period_start, p.period_end, p.anchor, p.historic, p.state
-        from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as wanted (tenant_id, earliest, latest)
-        join tenantry.usage_periods p on p.tenant_id = wanted.tenant_id
-            and p.period_start <= wanted.latest and p.period_end > wanted.earliest";
+    /// No period is longer than 31 days, so the index is read from there and not from the tenant's first counter.
     service COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
-               c.closed, c.in_plan, c.included, c.hard_limit, c.total
+               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
             as wanted (tenant_id, metric, earliest, latest)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
-            and c.period_start <= wanted.latest and c.period_end > wanted.earliest";
+            and c.period_start <= wanted.latest and c.period_start > wanted.earliest - interval '744 hours'
+            and c.period_end > wanted.earliest";
     service ORIGINALS = "
         select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key
-        join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.occurred_at = k.occurred_at
-            and u.idempotency_key = k.idempotency_key";
+        join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
+            and u.occurred_at = k.occurred_at and u.idempotency_key = k.idempotency_key";
 }
 
 /// The members among these (tenant, user) pairs.
@@ -200,16 +200,6 @@ pub async fn tenants(tx: &Tx, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, Store
         .iter()
         .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
         .collect()
-}
-
-/// The periods of each tenant that touch its span of time (both ends included).
-pub async fn periods(
-    tx: &Tx,
-    tenants: &[Uuid],
-    earliest: &[Timestamp],
-    latest: &[Timestamp],
-) -> Result<Vec<PeriodRow>, StoreError> {
-    tx.rows(&PERIODS, &[&tenants, &earliest, &latest]).await?.iter().map(PeriodRow::from_row).collect()
 }
 
 /// The counters of each (tenant, metric) whose period touches its span of time (both ends included).

@@ -89,7 +89,7 @@ query! {
         where tenant_id = any ($1) and ended_at is null
         order by tenant_id
         for update";
-    service NEAREST_PERIODS = "
+    both NEAREST_PERIODS = "
         select p.tenant_id, p.period_start, p.period_end, p.anchor, p.historic, p.state
         from unnest($1::uuid[], $2::timestamptz[]) as wanted (tenant_id, at)
         cross join lateral (
@@ -101,6 +101,10 @@ query! {
              where a.tenant_id = wanted.tenant_id and a.period_start > wanted.at
              order by a.period_start limit 1)
         ) p";
+    service PERIODS_FROM = "
+        select tenant_id, period_start, period_end, anchor, historic, state
+        from tenantry.usage_periods where tenant_id = $1 and period_end > $2
+        order by period_start";
     service INSERT_PERIODS = "
         insert into tenantry.usage_periods (tenant_id, period_start, period_end, anchor, historic)
         select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::boolean[])";
@@ -111,11 +115,11 @@ query! {
             $1::uuid[], $2::timestamptz[], $3::int[], $4::timestamptz[], $5::text[], $6::int[], $7::text[], $8::int[])";
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
-            (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
+            (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
              included, hard_limit)
         select * from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::numeric[], $10::numeric[])
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[])
         on conflict do nothing";
     service LAST_SEGMENTS = "
         select distinct on (s.tenant_id, s.period_start)
@@ -124,7 +128,7 @@ query! {
         from unnest($1::uuid[], $2::timestamptz[]) as wanted (tenant_id, period_start)
         join tenantry.usage_segments s on s.tenant_id = wanted.tenant_id and s.period_start = wanted.period_start
         order by s.tenant_id, s.period_start, s.sequence desc";
-    service CURRENT_PLANS = "
+    both CURRENT_PLANS = "
         select plan_id, version, definition, is_default from tenantry.plan_versions where current";
     service PLAN_VERSIONS = "
         select v.plan_id, v.version, v.definition, v.is_default
@@ -166,6 +170,11 @@ pub async fn nearest_periods(tx: &Tx, tenants: &[Uuid], at: &[Timestamp]) -> Res
     tx.rows(&NEAREST_PERIODS, &[&tenants, &at]).await?.iter().map(PeriodRow::from_row).collect()
 }
 
+/// The opened periods of a tenant that end after an instant, in order.
+pub async fn periods_from(tx: &Tx, tenant: Uuid, after: Timestamp) -> Result<Vec<PeriodRow>, StoreError> {
+    tx.rows(&PERIODS_FROM, &[&tenant, &after]).await?.iter().map(PeriodRow::from_row).collect()
+}
+
 /// Writes new periods. They must not overlap; the lock of the subscription sees to that.
 pub async fn insert_periods(tx: &Tx, periods: &[PeriodRow]) -> Result<(), StoreError> {
     let tenants: Vec<Uuid> = periods.iter().map(|period| period.tenant_id).collect();
@@ -204,12 +213,25 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
     let sequences: Vec<i32> = counters.iter().map(|counter| counter.segment_sequence).collect();
     let segment_starts: Vec<Timestamp> = counters.iter().map(|counter| counter.segment_start).collect();
     let closed: Vec<bool> = counters.iter().map(|counter| counter.period.closed).collect();
+    let historic: Vec<bool> = counters.iter().map(|counter| counter.period.historic).collect();
     let in_plan: Vec<bool> = counters.iter().map(|counter| counter.in_plan).collect();
     let included: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.included).collect();
     let limits: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.hard_limit).collect();
     tx.execute(
         &INSERT_COUNTERS,
-        &[&tenants, &metrics, &starts, &ends, &sequences, &segment_starts, &closed, &in_plan, &included, &limits],
+        &[
+            &tenants,
+            &metrics,
+            &starts,
+            &ends,
+            &sequences,
+            &segment_starts,
+            &closed,
+            &historic,
+            &in_plan,
+            &included,
+            &limits,
+        ],
     )
     .await?;
     Ok(())

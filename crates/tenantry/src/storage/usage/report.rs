@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::facts::{CounterRow, PeriodRow, column};
+use super::facts::{CounterRow, column};
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -22,25 +22,25 @@ pub struct UsedRow {
 }
 
 query! {
-    /// An hour that holds the boundary of two periods has a row in each: a row begins where its part of the hour does.
+    /// Through the counters of the periods that touch the span, so that only their rows are read. No period is longer
+    /// than 31 days. An hour that holds the boundary of two periods has a row in each: a row begins where its part of
+    /// the hour does.
     both USED = "
-        select metric, user_id, sum(amount), sum(event_count)::bigint
-        from tenantry.usage_rollups
-        where tenant_id = $1 and period_start < $3 and hour < $3 and hour > $2::timestamptz - interval '1 hour'
-          and greatest(hour, period_start) >= $2
-          and ($4::text is null or metric = $4)
-        group by metric, user_id
-        order by metric, user_id";
-    both PERIOD_AT = "
-        select tenant_id, period_start, period_end, anchor, historic, state
-        from tenantry.usage_periods
-        where tenant_id = $1 and period_start <= $2 and period_end > $2";
+        select r.metric, r.user_id, sum(r.amount), sum(r.event_count)::bigint
+        from tenantry.usage_counters c
+        join tenantry.usage_rollups r on r.tenant_id = c.tenant_id and r.metric = c.metric
+            and r.period_start = c.period_start
+            and r.hour < $3 and r.hour > $2::timestamptz - interval '1 hour' and greatest(r.hour, r.period_start) >= $2
+        where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
+          and c.period_end > $2 and ($4::text is null or c.metric = $4)
+        group by r.metric, r.user_id
+        order by r.metric, r.user_id";
     both IS_BOUND = "
         select exists (select from tenantry.usage_periods
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
     both COUNTERS_OF = "
-        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
-               included, hard_limit, total
+        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
+               in_plan, included, hard_limit, total
         from tenantry.usage_counters where tenant_id = $1 and period_start = $2
         order by metric";
     both SEGMENTS = "
@@ -52,11 +52,6 @@ query! {
         where tenant_id = $1 and period_start = $2";
     both PLAN_VERSION = "
         select plan_id, version, definition, is_default from tenantry.plan_versions where plan_id = $1 and version = $2";
-    both PERIODS_BETWEEN = "
-        select tenant_id, period_start, period_end, anchor, historic, state
-        from tenantry.usage_periods
-        where tenant_id = $1 and period_start < $3 and period_end > $2
-        order by period_start";
 }
 
 /// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods.
@@ -78,20 +73,6 @@ pub async fn used(
             })
         })
         .collect()
-}
-
-/// The period that contains an instant, if it was opened.
-pub async fn period_at(tx: &Tx, tenant: Uuid, at: Timestamp) -> Result<Option<PeriodRow>, StoreError> {
-    tx.opt(&PERIOD_AT, &[&tenant, &at]).await?.as_ref().map(PeriodRow::from_row).transpose()
-}
-
-/// The opened periods that touch `[from, to)`, in order.
-pub async fn periods_between(
-    tx: &Tx,
-    tenant: Uuid,
-    (from, to): (Timestamp, Timestamp),
-) -> Result<Vec<PeriodRow>, StoreError> {
-    tx.rows(&PERIODS_BETWEEN, &[&tenant, &from, &to]).await?.iter().map(PeriodRow::from_row).collect()
 }
 
 /// Whether a period of the tenant begins or ends at this instant.

@@ -11,8 +11,8 @@ use crate::storage::{StoreError, Tx};
 
 query! {
     service LOCK_COUNTERS_FROM = "
-        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan,
-               included, hard_limit, total
+        select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
+               in_plan, included, hard_limit, total
         from tenantry.usage_counters
         where tenant_id = $1 and period_end > $2
         order by tenant_id, metric, period_start
@@ -29,9 +29,10 @@ query! {
         join tenantry.usage_segment_amounts a on a.tenant_id = wanted.tenant_id and a.metric = wanted.metric
             and a.period_start = wanted.period_start
         order by a.tenant_id, a.metric, a.period_start, a.sequence";
-    service USED_SINCE = "
+    service USED_BETWEEN = "
         select metric, sum(amount), count(*) from tenantry.tenant_usage
         where tenant_id = $1 and metric = any ($2) and period_start = $3 and occurred_at >= $4
+          and occurred_at < coalesce($5, 'infinity'::timestamptz)
         group by metric";
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
@@ -41,17 +42,17 @@ query! {
         update tenantry.usage_segments
         set plan_id = $4, plan_version = $5, limits_plan_id = $6, limits_plan_version = $7
         where tenant_id = $1 and period_start = $2 and sequence = $3";
-    service TRUNCATE_PERIOD = "
-        update tenantry.usage_periods set period_end = $3
+    service PULL_SEGMENT = "
+        update tenantry.usage_segments set started_at = $4
+        where tenant_id = $1 and period_start = $2 and sequence = $3 and started_at > $4";
+    service SET_PERIOD_BOUNDS = "
+        update tenantry.usage_periods set period_end = $3, anchor = $4
         where tenant_id = $1 and period_start = $2 and period_start < $3";
-    service TRUNCATE_COUNTERS = "
+    service SET_COUNTER_BOUNDS = "
         update tenantry.usage_counters set period_end = $3 where tenant_id = $1 and period_start = $2";
     service MOVE_EVENTS = "
         update tenantry.tenant_usage set period_start = $4, period_end = $5
         where tenant_id = $1 and metric = $2 and period_start = $3 and occurred_at >= $4";
-    service SHRINK_EVENTS = "
-        update tenantry.tenant_usage set period_end = $3
-        where tenant_id = $1 and period_start = $2 and occurred_at >= $2 and occurred_at < $3";
     service MOVE_TOTAL = "
         update tenantry.usage_counters set total = total + $4, event_count = event_count + $5
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -105,15 +106,15 @@ pub async fn segment_amounts_of(
         .collect()
 }
 
-/// Used in this period at or after an instant, per metric: sum and number of events.
-pub async fn used_since(
+/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events.
+pub async fn used_between(
     tx: &Tx,
-    tenant: Uuid,
+    (tenant, period_start): (Uuid, Timestamp),
     metrics: &[&str],
-    period_start: Timestamp,
     since: Timestamp,
+    until: Option<Timestamp>,
 ) -> Result<Vec<(String, Decimal, i64)>, StoreError> {
-    tx.rows(&USED_SINCE, &[&tenant, &metrics, &period_start, &since])
+    tx.rows(&USED_BETWEEN, &[&tenant, &metrics, &period_start, &since, &until])
         .await?
         .iter()
         .map(|row| {
@@ -140,7 +141,7 @@ pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), Stor
     .await
 }
 
-/// Puts an existing segment (of a period that has not begun) under another plan.
+/// Puts an existing segment under another plan.
 pub async fn set_segment_plan(tx: &Tx, segment: &SegmentRow) -> Result<(), StoreError> {
     tx.exactly_one(
         &SET_SEGMENT_PLAN,
@@ -157,16 +158,25 @@ pub async fn set_segment_plan(tx: &Tx, segment: &SegmentRow) -> Result<(), Store
     .await
 }
 
-/// Ends a period at an instant inside it, with its counters.
-pub async fn truncate_period(tx: &Tx, tenant: Uuid, period_start: Timestamp, end: Timestamp) -> Result<(), StoreError> {
-    tx.exactly_one(&TRUNCATE_PERIOD, &[&tenant, &period_start, &end]).await?;
-    tx.execute(&TRUNCATE_COUNTERS, &[&tenant, &period_start, &end]).await?;
-    tx.execute(&SHRINK_EVENTS, &[&tenant, &period_start, &end]).await?;
+/// Lets a segment begin earlier.
+pub async fn pull_segment(tx: &Tx, segment: &SegmentRow, started_at: Timestamp) -> Result<(), StoreError> {
+    tx.exactly_one(&PULL_SEGMENT, &[&segment.tenant_id, &segment.period_start, &segment.sequence, &started_at]).await
+}
+
+/// Writes end and anchor of a period, and the end of its counters. Events keep the end that they were recorded with.
+pub async fn set_period_bounds(
+    tx: &Tx,
+    (tenant, period_start): (Uuid, Timestamp),
+    end: Timestamp,
+    anchor: Timestamp,
+) -> Result<(), StoreError> {
+    tx.exactly_one(&SET_PERIOD_BOUNDS, &[&tenant, &period_start, &end, &anchor]).await?;
+    tx.execute(&SET_COUNTER_BOUNDS, &[&tenant, &period_start, &end]).await?;
     Ok(())
 }
 
 /// Moves one metric's events at or after the start of the new period into it, with totals and rollups. Both
-/// counters must exist and be locked. `moved` is what [`used_since`] said.
+/// counters must exist and be locked. `moved` is what [`used_between`] said.
 pub async fn move_events(
     tx: &Tx,
     from: (Uuid, &str, Timestamp),

@@ -168,6 +168,32 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreErro
     Ok(read)
 }
 
+/// Reads the counters of these instants too, where they are not among the facts yet.
+pub(super) async fn read_more_counters<'a>(
+    tx: &Tx,
+    facts: &mut Facts,
+    wanted: impl Iterator<Item = (Uuid, &'a str, Timestamp)>,
+) -> Result<(), StoreError> {
+    let mut spans = Spans::new();
+    for (tenant, metric, at) in wanted {
+        if facts.counter_at(tenant, metric, at).is_none() {
+            widen(&mut spans, tenant, metric, at);
+        }
+    }
+    if spans.is_empty() {
+        return Ok(());
+    }
+    let mut counters = std::mem::take(&mut facts.counters);
+    for counter in read_counters(tx, &spans).await? {
+        let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+        if counters.iter().all(|known| (known.tenant_id, known.metric.as_str(), known.period_start) != key) {
+            counters.push(counter);
+        }
+    }
+    facts.put_counters(counters);
+    Ok(())
+}
+
 fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
     spans
         .entry((tenant, metric.to_owned()))

@@ -1,6 +1,6 @@
 //! One group of events, from facts to commit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
 use super::super::opening::{self, Wanted};
-use super::super::outcome::{Outcome, SubmitError};
+use super::super::outcome::{Invalid, Outcome, SubmitError};
 use super::facts::{self, Facts, Need};
-use super::prepare::{Preparation, Prepared, prepare};
-use super::{Sources, locked, optimistic};
+use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
+use super::{Sources, locked, optimistic, repeats};
 use crate::env::Env;
 use crate::storage::usage::commit;
 use crate::storage::{Database, StoreError, Tx};
@@ -47,8 +47,29 @@ enum Tried {
     Done(Vec<Outcome>),
     /// Nothing was written; the same again.
     Again,
+    /// Nothing was written; these must be made first.
+    Missing(Missing),
     /// Nothing was written; decide under locks.
     NeedsLocks,
+}
+
+/// What a group needs and was not there. It is made in transactions of their own, after the group's: one that held
+/// its connection while it waits for a second could wait for ever.
+#[derive(Default)]
+struct Missing {
+    counters: Vec<Wanted>,
+    /// (number of the month, an instant in it).
+    months: Vec<(i64, Timestamp)>,
+}
+
+/// A group after its events were held against the facts.
+#[derive(Default)]
+struct Sorted {
+    /// By position in the group; none where the event is still to be decided.
+    outcomes: Vec<Option<Outcome>>,
+    ready: Vec<Prepared>,
+    too_old: Vec<(usize, Invalid)>,
+    missing: Vec<Wanted>,
 }
 
 impl Recorder {
@@ -63,23 +84,9 @@ impl Recorder {
         self.run(&group).await
     }
 
-    /// Records a group; one answer for each event, in order.
-    ///
-    /// A correction of an event that is in the same group must find it committed, so the group is cut there.
-    pub(super) async fn run(&self, group: &[Member<'_>]) -> Vec<Result<Outcome, SubmitError>> {
-        let mut answers = Vec::with_capacity(group.len());
-        let mut rest = group;
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(cut_before_dependent(rest));
-            answers.extend(self.run_halving(now).await);
-            rest = later;
-        }
-        answers
-    }
-
-    /// Records events that do not depend on each other. Where the database refuses the group for a reason that
+    /// Records a group; one answer for each event, in order. Where the database refuses the group for a reason that
     /// should have been caught before, it is halved until the culprit alone gets the error.
-    async fn run_halving(&self, group: &[Member<'_>]) -> Vec<Result<Outcome, SubmitError>> {
+    pub(super) async fn run(&self, group: &[Member<'_>]) -> Vec<Result<Outcome, SubmitError>> {
         let mut answers = Vec::with_capacity(group.len());
         let mut pending = vec![group];
         while let Some(part) = pending.pop() {
@@ -109,7 +116,7 @@ impl Recorder {
         for attempt in 0..ATTEMPTS {
             match self.attempt(group, under_locks).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
-                Ok(Tried::Again) => {}
+                Ok(Tried::Again | Tried::Missing(_)) => {}
                 Ok(Tried::NeedsLocks) => under_locks = true,
                 Err(error) if is_missing_month(&error) => self.forget_months(),
                 Err(error) if error.is_retryable() || is_lock_timeout(&error) => {
@@ -130,52 +137,46 @@ impl Recorder {
             group.iter().map(|(_, event)| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
         let tx = self.db.begin("record_usage", &tenants).await?;
         match self.decide(&tx, group, under_locks).await {
-            Ok((Tried::Done(outcomes), _)) => {
+            Ok(Tried::Done(outcomes)) => {
                 tx.commit().await?;
                 Ok(Tried::Done(outcomes))
             }
-            Ok((other, missing)) => {
+            other => {
                 tx.rollback().await?;
-                if !missing.is_empty() {
-                    opening::open(&self.db, &self.env, &missing).await?;
+                if let Ok(Tried::Missing(missing)) = &other {
+                    self.make(missing).await?;
                 }
-                Ok(other)
-            }
-            Err(error) => {
-                tx.rollback().await?;
-                Err(error)
+                other
             }
         }
     }
 
-    /// Decides and writes; what comes beside `Again` are the counters that must be made first.
-    async fn decide(
-        &self,
-        tx: &Tx,
-        group: &[Member<'_>],
-        under_locks: bool,
-    ) -> Result<(Tried, Vec<Wanted>), StoreError> {
+    /// Decides and writes.
+    async fn decide(&self, tx: &Tx, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
         let mut facts = facts::read(tx, &needs).await?;
-        let (mut outcomes, ready, missing) = self.prepare_all(group, &facts);
-        if !missing.is_empty() {
-            return Ok((Tried::Again, missing));
+        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, &facts);
+        let months = self.unknown_months(&ready);
+        if !missing.is_empty() || !months.is_empty() {
+            return Ok(Tried::Missing(Missing { counters: missing, months }));
+        }
+        if !too_old.is_empty() {
+            repeats::find(tx, too_old, group, &mut ready, &mut outcomes, &mut facts).await?;
         }
         if !ready.is_empty() {
-            self.ensure_months(&ready).await?;
             let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
             let ids: Vec<Uuid> = group.iter().map(|_| self.env.ids.uuid_v7(now)).collect();
             let sources = Sources { env: &self.env, now };
             let written = if under_locks || !optimistic::is_possible(&ready, &events, &facts) {
                 match locked::write(tx, ready, &events, &ids, &mut facts, &sources).await? {
                     locked::Tried::Done(written) => written,
-                    locked::Tried::Changed => return Ok((Tried::Again, Vec::new())),
+                    locked::Tried::Changed => return Ok(Tried::Again),
                 }
             } else {
                 match optimistic::write(tx, &ready, &events, &ids, &facts, &sources).await? {
                     optimistic::Tried::Done(written) => written,
-                    optimistic::Tried::NeedsLocks => return Ok((Tried::NeedsLocks, Vec::new())),
+                    optimistic::Tried::NeedsLocks => return Ok(Tried::NeedsLocks),
                 }
             };
             for (index, outcome) in written {
@@ -184,48 +185,55 @@ impl Recorder {
         }
         let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();
         outcomes
-            .map(|outcomes| (Tried::Done(outcomes), Vec::new()))
+            .map(Tried::Done)
             .ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
     }
 
-    fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> (Vec<Option<Outcome>>, Vec<Prepared>, Vec<Wanted>) {
-        let mut outcomes = vec![None; group.len()];
-        let mut ready = Vec::with_capacity(group.len());
+    fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> Sorted {
+        let mut sorted =
+            Sorted { outcomes: vec![None; group.len()], ready: Vec::with_capacity(group.len()), ..Sorted::default() };
         let mut missing = BTreeSet::new();
+        let mut earlier = Earlier::default();
         for (index, (actor, event)) in group.iter().enumerate() {
             match prepare(index, actor, event, facts, self.settings.late_window) {
-                Preparation::Done(outcome) => outcomes[index] = Some(outcome),
-                Preparation::Ready(prepared) => ready.push(prepared),
+                Preparation::Done(outcome) => sorted.outcomes[index] = Some(outcome),
+                Preparation::Ready(prepared) => sorted.ready.push(prepared),
+                Preparation::TooOld(invalid) => sorted.too_old.push((index, invalid)),
                 Preparation::NeedsCounter(metric, at) => {
                     missing.insert(Wanted { tenant_id: event.tenant_id, metric, at });
                 }
+                Preparation::NeedsOriginal(role) => match earlier.find(event, group, &sorted.ready) {
+                    Some(original) => {
+                        let prepared = prepare_in_group(index, event, &sorted.ready[original], facts, role);
+                        sorted.ready.push(prepared);
+                    }
+                    None => sorted.outcomes[index] = Some(unknown_key()),
+                },
             }
         }
-        (outcomes, ready, missing.into_iter().collect())
+        sorted.missing = missing.into_iter().collect();
+        sorted
     }
 
-    /// Makes the months that these events fall in, in a transaction of its own.
-    async fn ensure_months(&self, ready: &[Prepared]) -> Result<(), StoreError> {
-        let unknown: BTreeSet<(i64, Timestamp)> = {
-            let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
-            ready
-                .iter()
-                .map(|event| (month_number(event.occurred_at), event.occurred_at))
-                .filter(|(month, _)| !months.contains(month))
-                .collect()
-        };
-        let mut last = None;
-        for (month, at) in unknown {
-            if last == Some(month) {
-                continue;
-            }
+    async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
+        for &(month, at) in &missing.months {
             let tx = self.db.begin("ensure_usage_month", &[]).await?;
             commit::ensure_month(&tx, at).await?;
             tx.commit().await?;
             self.months.lock().unwrap_or_else(PoisonError::into_inner).insert(month);
-            last = Some(month);
         }
-        Ok(())
+        opening::open(&self.db, &self.env, &missing.counters).await
+    }
+
+    /// The months that these events fall in and that were not seen to have a partition.
+    fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
+        let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown: BTreeMap<i64, Timestamp> = ready
+            .iter()
+            .map(|event| (month_number(event.occurred_at), event.occurred_at))
+            .filter(|(month, _)| !months.contains(month))
+            .collect();
+        unknown.into_iter().collect()
     }
 
     fn forget_months(&self) {
@@ -233,18 +241,24 @@ impl Recorder {
     }
 }
 
-/// How many events come before the first correction of an event in the same group.
-fn cut_before_dependent(group: &[Member<'_>]) -> usize {
-    let mut keys = HashSet::new();
-    for (position, (_, event)) in group.iter().enumerate() {
-        if let Content::Reversal { reverses } = &event.content
-            && keys.contains(&(event.tenant_id, reverses.as_str()))
-        {
-            return position;
+/// The events of a group by key, as far as they are ready; looked at only where a correction asks.
+#[derive(Default)]
+struct Earlier<'a> {
+    seen: usize,
+    by_key: HashMap<(Uuid, &'a str), usize>,
+}
+
+impl<'a> Earlier<'a> {
+    /// Position among the ready events of the last one whose key this correction names.
+    fn find(&mut self, event: &NewEvent, group: &[Member<'a>], ready: &[Prepared]) -> Option<usize> {
+        let Content::Reversal { reverses } = &event.content else { return None };
+        for (position, prepared) in ready.iter().enumerate().skip(self.seen) {
+            let (_, raw) = group[prepared.index];
+            self.by_key.insert((raw.tenant_id, raw.key.as_str()), position);
         }
-        keys.insert((event.tenant_id, event.key.as_str()));
+        self.seen = ready.len();
+        self.by_key.get(&(event.tenant_id, reverses.as_str())).copied()
     }
-    group.len()
 }
 
 /// Months since year 0, in UTC.

@@ -13,12 +13,12 @@ use uuid::Uuid;
 use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
-use super::super::plans::PlanBook;
 use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
-use super::prepare::Prepared;
+use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
 use super::{Sources, answer, same_content};
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
 use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
@@ -48,9 +48,12 @@ pub(super) async fn write(
         return Ok(Tried::Changed);
     }
     let segments = segments_of_late(tx, &prepared, facts).await?;
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?);
-    for event in &prepared {
-        decision.decide(event, group[event.index], facts);
+    let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals);
+    for event in &mut prepared {
+        if !decision.decide(event, group[event.index], facts) {
+            return Ok(Tried::Changed);
+        }
     }
     let mut accepted: Vec<&Prepared> =
         prepared.iter().filter(|event| decision.accepted.contains(&event.index)).collect();
@@ -98,7 +101,7 @@ async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &m
     let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
     facts.put_counters(locked);
     for (event, metric) in prepared.iter_mut().zip(metric_of) {
-        match facts.counter_at(group[event.index].tenant_id, &metric, event.occurred_at) {
+        match facts.counter_at(group[event.index].tenant_id, &metric, event.place()) {
             Some(counter) => event.counter = counter,
             None => return Ok(false),
         }
@@ -199,23 +202,16 @@ async fn tell(
     notices::tell(tx, sources, changes).await
 }
 
-/// A closed period that changed is charged or credited in the same transaction.
+/// A closed period that changed is charged or credited in the same transaction; also where its total is what it was,
+/// since its events may lie in segments of different prices.
 async fn adjust_closed(
     tx: &Tx,
     sums: &BTreeMap<usize, (Decimal, i64)>,
     facts: &Facts,
     sources: &Sources<'_>,
 ) -> Result<(), StoreError> {
-    let mut plans = PlanBook::default();
-    for (index, (amount, _)) in sums {
-        let counter = &facts.counters[*index];
-        if counter.closed && !amount.is_zero() {
-            let mut after = counter.clone();
-            after.total += *amount;
-            charges::adjust(tx, &after, &mut plans, sources.env, sources.now).await?;
-        }
-    }
-    Ok(())
+    let changed: Vec<CounterRow> = sums.keys().map(|index| facts.counters[*index].clone()).collect();
+    charges::adjust_closed(tx, &changed, sources.env, sources.now).await
 }
 
 /// (digest, timestamp, whether it was given) by (tenant, key).
@@ -224,28 +220,71 @@ type KnownKeys = HashMap<(Uuid, String), (Uuid, Timestamp, bool)>;
 /// Decides events one after the other against running totals.
 struct Decision {
     known: KnownKeys,
+    /// Whether some correction takes back an event of the group.
+    keeps_originals: bool,
     added: HashMap<usize, Decimal>,
     reversed: BTreeSet<(Uuid, String)>,
     accepted: BTreeSet<usize>,
+    /// What corrections in the group may take back: accepted events by key, and whether they are usage.
+    here: HashMap<(Uuid, String), (Prepared, bool)>,
     refused: BTreeMap<usize, i64>,
     outcomes: Vec<(usize, Outcome)>,
 }
 
+/// What a correction names.
+enum Original<'a> {
+    /// An event that was accepted before it in the group.
+    Here(&'a Prepared),
+    /// One that another group committed after the facts were read.
+    Elsewhere,
+    /// Nothing that can be taken back.
+    None(Outcome),
+}
+
 impl Decision {
-    fn new(known: KnownKeys) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool) -> Self {
         Self {
             known,
+            keeps_originals,
             added: HashMap::new(),
             reversed: BTreeSet::new(),
             accepted: BTreeSet::new(),
+            here: HashMap::new(),
             refused: BTreeMap::new(),
             outcomes: Vec::new(),
         }
     }
 
-    fn decide(&mut self, event: &Prepared, raw: &NewEvent, facts: &Facts) {
+    /// Decides one event; false where the facts do not fit what is known under the locks.
+    fn decide(&mut self, event: &mut Prepared, raw: &NewEvent, facts: &Facts) -> bool {
+        if let (Claim::InGroup, Content::Reversal { reverses }) = (&event.claim, &raw.content) {
+            match self.original(raw.tenant_id, reverses) {
+                Original::Here(original) => {
+                    let taken = original.taken_back();
+                    (event.counter, event.amount) = (taken.counter, taken.amount);
+                    (event.occurred_at, event.user_id) = (taken.occurred_at, taken.user_id);
+                }
+                Original::Elsewhere => return false,
+                Original::None(outcome) => {
+                    self.outcomes.push((event.index, outcome));
+                    return true;
+                }
+            }
+        }
         let outcome = self.outcome(event, raw, facts);
         self.outcomes.push((event.index, outcome));
+        true
+    }
+
+    /// What a correction of an event of the group takes back.
+    fn original(&self, tenant: Uuid, reverses: &str) -> Original<'_> {
+        let key = (tenant, reverses.to_owned());
+        match self.here.get(&key) {
+            Some((original, true)) => Original::Here(original),
+            Some((_, false)) => Original::None(reversal_of_reversal()),
+            None if self.known.contains_key(&key) => Original::Elsewhere,
+            None => Original::None(unknown_key()),
+        }
     }
 
     fn outcome(&mut self, event: &Prepared, raw: &NewEvent, facts: &Facts) -> Outcome {
@@ -260,6 +299,9 @@ impl Decision {
                 Outcome::Conflict(reply)
             };
         }
+        if let Claim::RepeatOnly(_, invalid) = &event.claim {
+            return Outcome::Invalid(invalid.clone());
+        }
         if let Content::Reversal { reverses } = &raw.content {
             let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
             if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
@@ -273,17 +315,16 @@ impl Decision {
             return refused;
         }
         *self.added.entry(event.counter).or_default() += event.amount;
+        if self.keeps_originals {
+            let is_usage = matches!(raw.content, Content::Usage { .. });
+            self.here.insert(key.clone(), (event.clone(), is_usage));
+        }
         self.known.insert(key, (event.content_hash, event.occurred_at, raw.timestamp.is_some()));
         self.accepted.insert(event.index);
         Outcome::Accepted(answer(counter, total + event.amount, None))
     }
 
-    fn refuse(
-        &mut self,
-        event: &Prepared,
-        counter: &crate::storage::usage::facts::CounterRow,
-        total: Decimal,
-    ) -> Option<Outcome> {
+    fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
         let after = total + event.amount;
         if counter.hard_limit.is_some_and(|limit| after > limit) {
             *self.refused.entry(event.counter).or_default() += 1;

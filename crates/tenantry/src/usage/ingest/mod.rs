@@ -13,6 +13,7 @@ mod notices;
 mod optimistic;
 mod prepare;
 mod queue;
+mod repeats;
 mod standing;
 
 use jiff::Timestamp;

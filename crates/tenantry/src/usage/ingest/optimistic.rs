@@ -17,7 +17,7 @@ use super::super::outcome::Outcome;
 use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
-use super::prepare::Prepared;
+use super::prepare::{Claim, Prepared};
 use super::{Sources, answer, same_content};
 use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
 use crate::storage::{StoreError, Tx};
@@ -36,7 +36,7 @@ pub(super) fn is_possible(prepared: &[Prepared], group: &[&NewEvent], facts: &Fa
     for event in prepared {
         let counter = &facts.counters[event.counter];
         let is_usage = matches!(group[event.index].content, super::super::event::Content::Usage { .. });
-        if counter.closed || !is_usage || event.occurred_at < counter.segment_start {
+        if counter.closed || !is_usage || event.claim != Claim::Any || event.occurred_at < counter.segment_start {
             return false;
         }
         if let Some(limit) = counter.hard_limit {

@@ -30,6 +30,28 @@ pub(super) struct Prepared {
     pub(super) amount: Decimal,
     pub(super) user_id: Option<Uuid>,
     pub(super) metadata: serde_json::Value,
+    pub(super) claim: Claim,
+}
+
+/// What an event can become, beside what its counter and its key say.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Claim {
+    /// It counts.
+    Any,
+    /// It may not count; it can only repeat one that does. The counter is that one's, found at this instant.
+    RepeatOnly(Timestamp, Invalid),
+    /// It takes back an event of its own group: what that is shows when that one was decided.
+    InGroup,
+}
+
+impl Prepared {
+    /// The instant whose counter it is decided by.
+    pub(super) fn place(&self) -> Timestamp {
+        match self.claim {
+            Claim::RepeatOnly(place, _) => place,
+            Claim::Any | Claim::InGroup => self.occurred_at,
+        }
+    }
 }
 
 /// What became of preparing an event.
@@ -39,6 +61,10 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
+    /// Too old to count; unless its key counted before, this is what is wrong with it.
+    TooOld(Invalid),
+    /// It takes an event back that was not there when the facts were read.
+    NeedsOriginal(Option<&'static str>),
     /// Ready to be decided.
     Ready(Prepared),
 }
@@ -64,16 +90,8 @@ pub(super) fn prepare(
             Some(original) if original.kind == "usage" => {
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
-            Some(_) => {
-                return invalid(
-                    "reversal_of_reversal",
-                    "reverses",
-                    "a correction cannot be taken back: record the usage again under a new key",
-                );
-            }
-            None => {
-                return invalid("unknown_key", "reverses", "no event of this tenant has that idempotency key");
-            }
+            Some(_) => return Preparation::Done(reversal_of_reversal()),
+            None => return Preparation::NeedsOriginal(role),
         },
     };
     let may_go_back =
@@ -84,9 +102,13 @@ pub(super) fn prepare(
     let Some(counter) = facts.counter_at(event.tenant_id, metric, occurred_at) else {
         return Preparation::NeedsCounter(metric.to_owned(), occurred_at);
     };
-    let accepted_until = facts.counters[counter].period_end.saturating_add(late_window);
+    let found = &facts.counters[counter];
+    if !may_go_back && found.historic {
+        return Preparation::TooOld(before_the_tenant());
+    }
+    let accepted_until = found.period_end.saturating_add(late_window);
     if !may_go_back && accepted_until.is_ok_and(|until| event.received_at > until) {
-        return too_old(late_window);
+        return Preparation::TooOld(too_old(late_window));
     }
     Preparation::Ready(Prepared {
         index,
@@ -96,7 +118,46 @@ pub(super) fn prepare(
         amount,
         user_id,
         metadata: stored_metadata(event, facts, role),
+        claim: Claim::Any,
     })
+}
+
+/// A correction of an event that comes before it in its group.
+pub(super) fn prepare_in_group(
+    index: usize,
+    event: &NewEvent,
+    original: &Prepared,
+    facts: &Facts,
+    role: Option<&'static str>,
+) -> Prepared {
+    Prepared {
+        index,
+        content_hash: event.content_hash(),
+        metadata: stored_metadata(event, facts, role),
+        claim: Claim::InGroup,
+        ..original.taken_back()
+    }
+}
+
+impl Prepared {
+    /// What a correction of this event counts, and where: where the event counted.
+    pub(super) fn taken_back(&self) -> Self {
+        Self { amount: -self.amount, ..self.clone() }
+    }
+}
+
+/// A correction names a key that no event has.
+pub(super) fn unknown_key() -> Outcome {
+    Outcome::Invalid(Invalid::new("unknown_key", "reverses", "no event of this tenant has that idempotency key"))
+}
+
+/// A correction names a correction.
+pub(super) fn reversal_of_reversal() -> Outcome {
+    Outcome::Invalid(Invalid::new(
+        "reversal_of_reversal",
+        "reverses",
+        "a correction cannot be taken back: record the usage again under a new key",
+    ))
 }
 
 /// Whether the caller may record this event; the role of the user it is attributed to.
@@ -105,8 +166,10 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
-    if !facts.permissions(*actor, event.tenant_id).is_some_and(|has| has.contains(needed)) {
-        return Err(Outcome::Forbidden);
+    match facts.permissions(*actor, event.tenant_id) {
+        None => return Err(Outcome::Foreign),
+        Some(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Some(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {
@@ -158,19 +221,27 @@ fn outside_time(
     // Without this an unprivileged caller could make periods of the past by events that are refused anyway.
     let surely_too_old = LONGEST_PERIOD.saturating_add(late_window).saturating_add(FUTURE_TOLERANCE);
     if !may_go_back && -ahead > surely_too_old {
-        return Some(too_old(late_window));
+        return Some(Preparation::TooOld(too_old(late_window)));
     }
     None
 }
 
-fn too_old(late_window: SignedDuration) -> Preparation {
-    invalid(
+fn too_old(late_window: SignedDuration) -> Invalid {
+    Invalid::new(
         "timestamp_too_old",
         "timestamp",
-        &format!(
+        format!(
             "usage is accepted until {} hours after its period ended; a service key may go further back",
             late_window.as_hours()
         ),
+    )
+}
+
+fn before_the_tenant() -> Invalid {
+    Invalid::new(
+        "timestamp_too_old",
+        "timestamp",
+        "the timestamp lies before the tenant was here; only a service key or an import may record such usage",
     )
 }
 

@@ -180,3 +180,52 @@ async fn bodies_that_are_too_large_or_no_json() {
     assert_eq!(send_raw(b"{".to_vec(), "application/json").await.status, 400);
     assert_eq!(send_raw(b"a=b".to_vec(), "application/x-www-form-urlencoded").await.status, 415);
 }
+
+/// What one event may not or cannot is its own result: the others are committed, and their sender learns so.
+#[tokio::test]
+async fn a_batch_is_refused_as_a_whole_only_where_every_event_is() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let (_, member) = app.member(&owner, acme, "member").await;
+    let event = |key: &str| json!({ "metric": "calls", "amount": 1, "idempotencyKey": key });
+    let reversal = |key: &str| json!({ "idempotencyKey": key, "reverses": "a" });
+    let post = async |body: Value| app.within(&member, acme, "POST", "/api/usage", &body).await;
+    let mixed = post(json!({ "events": [event("a"), reversal("r"), event("b")] })).await;
+    assert_eq!((mixed.status, &mixed.body["accepted"], &mixed.body["invalid"]), (200, &json!(2), &json!(1)));
+    let result = &mixed.body["results"][0];
+    assert_eq!((&result["index"], &result["code"]), (&json!(1), &json!("insufficient_permissions")), "{mixed:?}");
+    assert!(result["message"].as_str().unwrap().contains("manageBilling"), "{mixed:?}");
+    for refused in [post(json!({ "events": [reversal("r"), reversal("s")] })).await, post(reversal("r")).await] {
+        assert_eq!((refused.status, refused.code()), (403, "insufficient_permissions"), "{refused:?}");
+        assert_eq!(refused.body["requiredPermission"], "manageBilling", "{refused:?}");
+    }
+    let events = "select count(*) from tenantry.security_events where needed_permission = 'manageBilling'";
+    assert_eq!(app.count(events).await, 3);
+}
+
+#[tokio::test]
+async fn an_event_that_the_database_refuses_does_not_hide_the_results_of_the_others() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let event = |key: &str| json!({ "metric": "bytes", "amount": 1, "idempotencyKey": key });
+    app.admin
+        .batch_execute(
+            "alter table tenantry.tenant_usage add constraint poison check (idempotency_key not like 'poison%')",
+        )
+        .await
+        .unwrap();
+    let batch = json!({ "events": [event("a"), event("poison"), event("b"), event("a")] });
+    let answer = app.call(&token, "POST", "/api/usage", &batch).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let counts = ["accepted", "duplicate", "invalid"].map(|name| answer.body[name].as_i64().unwrap());
+    assert_eq!(counts, [2, 1, 1], "{answer:?}");
+    let result = &answer.body["results"][0];
+    assert_eq!(
+        (&result["index"], &result["status"], &result["code"]),
+        (&json!(1), &json!("invalid"), &json!("internal"))
+    );
+    let all = app.call(&token, "POST", "/api/usage", &json!({ "events": [event("poison"), event("poison2")] })).await;
+    assert_eq!((all.status, all.code()), (500, "internal"), "{all:?}");
+    assert_eq!(app.count("select count(*) from tenantry.tenant_usage").await, 2);
+}

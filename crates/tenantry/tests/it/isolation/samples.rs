@@ -179,6 +179,7 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("content_hash", "{new}"),
             ("occurred_at", "now()"),
             ("timestamp_given", "false"),
+            ("metric", "'metric 0'"),
         ],
     ),
     (

@@ -7,7 +7,7 @@ use tenantry::usage::closing::{Closed, close_period};
 use tenantry::usage::plan_change::{self, NewTerms};
 use tenantry::write_tx;
 
-use super::world::{NOON, World, at};
+use super::world::{NOON, World, at, terms};
 
 fn hours(hours: i64) -> SignedDuration {
     SignedDuration::from_hours(hours)
@@ -92,15 +92,6 @@ async fn a_plan_change_prices_each_segment_by_its_own_plan() {
     world.books_are_right().await;
 }
 
-async fn new_anchor(world: &World, tenant: uuid::Uuid, from: jiff::Timestamp) {
-    let terms = NewTerms { plan: ("pro".to_owned(), 1), limits: ("pro".to_owned(), 1) };
-    let env = &world.env;
-    let done: Result<_, StoreError> = write_tx!(world.db, "test_anchor", &[tenant], |tx| {
-        plan_change::set_anchor(tx, env, tenant, from, &terms).await
-    });
-    done.unwrap();
-}
-
 #[tokio::test]
 async fn a_new_anchor_ends_the_period_and_takes_later_events_along() {
     let world = World::new().await;
@@ -113,7 +104,7 @@ async fn a_new_anchor_ends_the_period_and_takes_later_events_along() {
         world.event_at(t, "c", "calls", "5", "2026-03-20T09:59:59Z"),
     ];
     assert_eq!(world.record_as(user, &events).await, ["accepted 60", "accepted 67", "accepted 5"]);
-    new_anchor(&world, t, at("2026-03-20T09:30:00Z")).await;
+    world.new_anchor(t, "pro", at("2026-03-20T09:30:00Z")).await;
     // By period, then by metric: 60 tokens stay, the rest moved.
     assert_eq!(world.totals(t).await, ["tokens 60", "calls 5", "tokens 7"]);
     assert_eq!(world.record_as(user, &[world.event(t, "d", "calls", "295")]).await, ["accepted 300"]);
@@ -151,7 +142,7 @@ async fn changes_race_with_recording_and_the_books_stay_right() {
     for n in 0..8 {
         let now = world.now();
         if n % 3 == 2 {
-            new_anchor(&world, t, now).await;
+            world.new_anchor(t, "pro", now).await;
         } else {
             world.change_plan(t, ["pro", "free"][n % 2], now).await;
         }
@@ -189,4 +180,45 @@ async fn an_anchor_on_the_31st_comes_back_after_short_months() {
     assert_eq!(starts, ["01-31", "02-28", "03-31", "04-30", "05-31", "06-30"][..starts.len()]);
     assert!(starts.len() >= 5, "{starts:?}");
     world.books_are_right().await;
+}
+
+/// A closed period whose total stays what it was costs something else all the same.
+#[tokio::test]
+async fn usage_that_moves_between_segments_of_a_closed_period_is_charged() {
+    let world = World::new().await;
+    let t = world.user().await;
+    world.record(&[world.event(t, "a", "tokens", "70")]).await;
+    world.env.clock.advance(hours(24));
+    world.change_plan(t, "pro", world.now()).await;
+    world.record(&[world.event(t, "b", "tokens", "10"), world.event(t, "c", "tokens", "20")]).await;
+    world.env.clock.set(at("2026-04-16T00:00:00Z"));
+    world.work().await;
+    // free: price(70) = 6; pro: price(100) - price(70) = 20 * 2.25 = 45.
+    assert_eq!(world.charges(t).await, ["tokens 0 51"]);
+    let group = [world.event_at(t, "l", "tokens", "10", "2026-03-15T13:00:00Z"), world.reversal(t, "r", "b")];
+    assert_eq!(world.record(&group).await, ["accepted 110", "accepted 100"]);
+    // free: price(80) = 9; pro: 45.
+    assert_eq!(world.charges(t).await, ["tokens 0 51", "tokens 1 3"]);
+    world.books_are_right().await;
+}
+
+/// While a payment is overdue limits are those of the default plan, and what is charged stays as it was.
+#[tokio::test]
+async fn a_charge_counts_overage_by_the_plan_that_prices() {
+    let world = World::new().await;
+    let t = world.user().await;
+    world.change_plan(t, "pro", world.now()).await;
+    world.record(&[world.event(t, "a", "tokens", "100")]).await;
+    let (env, terms) = (&world.env, NewTerms { limits: ("free".to_owned(), 1), ..terms("pro") });
+    let at_once = world.now().checked_add(hours(1)).unwrap();
+    let done: Result<_, StoreError> = write_tx!(world.db, "test_fallback", &[t], |tx| {
+        plan_change::start_segment(tx, env, t, at_once, &terms).await
+    });
+    done.unwrap();
+    world.env.clock.set(at("2026-04-16T00:00:00Z"));
+    world.work().await;
+    // pro includes 80 of the 100 tokens; free, by which they are limited, 50.
+    assert_eq!(world.charges(t).await, ["tokens 0 45"]);
+    let overage = "select count(*) from tenantry.overage_charges where overage_amount = 20";
+    assert_eq!(world.count(overage).await, 1);
 }

@@ -9,7 +9,7 @@ use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use tenantry::usage::outcome::SubmitError;
 use tokio::task::JoinSet;
 
-use super::world::{LATE_WINDOW, World, word};
+use super::world::{LATE_WINDOW, World, at, word};
 
 /// A second replica over the same database.
 fn replica(world: &World) -> Recorder {
@@ -181,4 +181,18 @@ async fn events_of_a_caller_that_went_away_are_recorded() {
     ingest.drain().await;
     assert_eq!(world.totals(t).await, ["bytes 20"]);
     world.books_are_right().await;
+}
+
+/// One connection is enough: a group never holds one while it waits for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_of_one_connection_records_into_months_that_do_not_exist_yet() {
+    let world = World::with_pool(1).await;
+    let t = world.user().await;
+    world.env.clock.set(at("2029-05-05T00:00:00Z"));
+    let ingest = Ingest::start(&world.recorder, settings(1000));
+    let events = (0..4).map(|n| vec![world.event(t, &format!("k{n}"), "bytes", "1")]);
+    let sent = futures::future::join_all(events.map(|events| ingest.submit(Actor::System, events)));
+    let answers = tokio::time::timeout(Duration::from_mins(1), sent).await.expect("recording hangs");
+    assert!(answers.into_iter().all(|answer| answer.unwrap()[0].is_ok()));
+    assert_eq!(world.totals(t).await, ["bytes 4"]);
 }

@@ -32,7 +32,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
     ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
     ("keys", "delete from tenantry.usage_keys where idempotency_key = 'e'"),
-    ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null
+    ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null, metric
               from tenantry.usage_keys where idempotency_key = 'e'"),
     ("keys", "insert into tenantry.tenant_usage select * from tenantry.tenant_usage where idempotency_key = 'e'"),
     ("event_periods", "update tenantry.tenant_usage set period_start = period_start + interval '1 second'

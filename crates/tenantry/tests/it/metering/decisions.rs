@@ -207,3 +207,112 @@ async fn what_the_database_would_refuse_costs_only_the_culprit() {
     assert_eq!(world.totals(t).await, ["calls 20"]);
     world.books_are_right().await;
 }
+
+/// An event counts once for ever, and who sends it again after its time is told that it counted.
+#[tokio::test]
+async fn a_repeat_is_a_duplicate_however_late_it_comes() {
+    let world = World::new().await;
+    let t = world.user().await;
+    let user = Actor::User(t);
+    let when = "2026-03-20T00:00:00Z";
+    world.env.clock.set(at(when));
+    world.record_as(user, &[world.event_at(t, "a", "calls", "7", when), world.event(t, "now", "calls", "1")]).await;
+    for later in ["2026-04-18T12:00:00.000001Z", "2026-07-01T00:00:00Z", "2030-01-01T00:00:00Z"] {
+        world.env.clock.set(at(later));
+        let group = [
+            world.event_at(t, "a", "calls", "7", when),
+            world.event_at(t, "a", "calls", "8", when),
+            world.event_at(t, "a", "calls", "7", "2026-03-20T00:00:01Z"),
+            world.event_at(t, "a", "tokens", "7", when),
+            world.event_at(t, "now", "calls", "1", "2026-02-01T00:00:00Z"),
+            world.event_at(t, "b", "calls", "7", when),
+            world.event_at(t, later, "calls", "1", when),
+            world.event(t, later, "calls", "1"),
+            world.event_at(t, later, "calls", "1", when),
+        ];
+        let expected = [
+            "duplicate 8",
+            "conflict 8",
+            "conflict 8",
+            "conflict 8",
+            "duplicate 8",
+            "timestamp_too_old",
+            "timestamp_too_old",
+            "accepted 1",
+            "duplicate 1",
+        ];
+        assert_eq!(world.record_as(user, &group).await, expected, "{later}");
+    }
+    // Asking makes no month of the past.
+    let months = "select count(*) from pg_class where relname in ('tenant_usage_2026_02', 'tenant_usage_2026_05')";
+    assert_eq!(world.count(months).await, 0);
+    world.books_are_right().await;
+}
+
+#[tokio::test]
+async fn before_a_tenant_was_here_only_service_keys_and_imports_record() {
+    let world = World::new().await;
+    let owner = world.user().await;
+    let acme = world.organization(owner).await;
+    let key = Actor::Key { id: world.key(acme, owner).await, tenant_id: acme };
+    let event = || world.event_at(acme, "a", "calls", "1", "2026-03-15T11:59:59.999999Z");
+    for actor in [Actor::User(owner), key] {
+        assert_eq!(world.record_as(actor, &[event()]).await, ["timestamp_too_old"], "{actor:?}");
+    }
+    assert_eq!(world.record_as(Actor::System, &[event()]).await, ["accepted 1"]);
+    assert_eq!(world.record_as(key, &[event()]).await, ["duplicate 1"]);
+    let begins = world.event_at(acme, "b", "calls", "1", "2026-03-15T12:00:00Z");
+    assert_eq!(world.record_as(key, &[begins]).await, ["accepted 1"]);
+    world.books_are_right().await;
+}
+
+/// Corrections of events of the same group are decided with it: in order, in one transaction.
+#[tokio::test]
+async fn corrections_beside_what_they_correct() {
+    let world = World::new().await;
+    let t = world.user().await;
+    let group = [
+        world.reversal(t, "early", "a"),
+        world.event(t, "a", "calls", "101"),
+        world.reversal(t, "r1", "a"),
+        world.event(t, "a", "calls", "60"),
+        world.reversal(t, "r2", "a"),
+        world.event(t, "b", "calls", "100"),
+        world.event(t, "a", "tokens", "1"),
+        world.reversal(t, "r3", "a"),
+        world.reversal(t, "r2", "a"),
+        world.reversal(t, "r4", "b"),
+        world.reversal(t, "r5", "r4"),
+        world.event(t, "c", "tokens", "5"),
+        world.reversal(t, "r6", "c"),
+    ];
+    let expected = [
+        "unknown_key",
+        "refused 0",
+        "unknown_key",
+        "accepted 60",
+        "accepted 0",
+        "accepted 100",
+        "conflict 0",
+        "already_reversed",
+        "duplicate 100",
+        "accepted 0",
+        "reversal_of_reversal",
+        "accepted 5",
+        "accepted 0",
+    ];
+    assert_eq!(world.record(&group).await, expected);
+    world.books_are_right().await;
+    // Pair by pair, for as many as a request may have: one transaction, so that nobody waits for thousands.
+    let pairs: Vec<_> = (0..1000)
+        .flat_map(|n| {
+            let key = format!("u{n}");
+            [world.event(t, &key, "calls", "100"), world.reversal(t, &format!("v{n}"), &key)]
+        })
+        .collect();
+    let commits = "select count(distinct xmin::text) from tenantry.tenant_usage where idempotency_key like 'u%'";
+    let answers = world.record(&pairs).await;
+    assert!(answers.chunks(2).all(|pair| pair == ["accepted 100", "accepted 0"]));
+    assert_eq!(world.count(commits).await, 1);
+    world.books_are_right().await;
+}

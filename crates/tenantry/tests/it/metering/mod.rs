@@ -5,7 +5,7 @@ mod changes;
 mod concurrency;
 mod damage;
 mod decisions;
+mod late_changes;
 mod model;
-
 mod reports;
 pub(crate) mod world;

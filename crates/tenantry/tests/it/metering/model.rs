@@ -115,19 +115,25 @@ impl ModelTenant {
             return "timestamp_in_future".to_owned();
         }
         let long_ago = SignedDuration::from_hours(31 * 24 + 72) + SignedDuration::from_mins(5);
-        if is_usage && event.received_at.duration_since(when) > long_ago {
-            return "timestamp_too_old".to_owned();
+        let is_long_ago = is_usage && event.received_at.duration_since(when) > long_ago;
+        if !is_long_ago {
+            self.open(when);
         }
-        let start = self.open(when);
-        if is_usage && event.received_at > period_containing(self.born, when).end.saturating_add(LATE_WINDOW).unwrap() {
-            return "timestamp_too_old".to_owned();
-        }
-        let total = self.total(start, &metric);
+        let until = period_containing(self.born, when).end.saturating_add(LATE_WINDOW).unwrap();
+        let is_too_late = is_long_ago || is_usage && (when < self.born || event.received_at > until);
         if let Some(known) = self.events.iter().find(|known| known.key == event.key) {
             let compared = known.given && event.timestamp.is_some();
             let same = known.content == event.content && (!compared || known.when == when);
-            return format!("{} {total}", if same { "duplicate" } else { "conflict" });
+            // What may not count any more is answered where the key counted.
+            let (metric, place) = if is_too_late { (known.metric.clone(), known.when) } else { (metric, when) };
+            let start = self.open(place);
+            return format!("{} {}", if same { "duplicate" } else { "conflict" }, self.total(start, &metric));
         }
+        if is_too_late {
+            return "timestamp_too_old".to_owned();
+        }
+        let start = self.open(when);
+        let total = self.total(start, &metric);
         if let Content::Reversal { reverses } = &event.content {
             let original = self.events.iter_mut().find(|known| known.key == *reverses).unwrap();
             if original.reversed {

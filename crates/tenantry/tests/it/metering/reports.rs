@@ -127,6 +127,52 @@ async fn a_check_sees_everything_that_was_answered_before() {
     assert_eq!(ask("calls", Actor::User(stranger)).await, Verdict::Forbidden);
 }
 
+/// Between a period's end and the next event readers are told what that event will find.
+#[tokio::test]
+async fn a_period_that_is_not_opened_yet_is_reported_as_the_next_event_opens_it() {
+    let world = World::new().await;
+    let current = async |t: uuid::Uuid| {
+        let tx = world.db.read("test", scope(t, t)).await.unwrap();
+        let found = report::current(&tx, t, world.now()).await.unwrap().unwrap();
+        tx.rollback().await.unwrap();
+        found
+    };
+    let (stays, leaves, again) = (world.user().await, world.user().await, world.user().await);
+    for t in [stays, leaves, again] {
+        world.change_plan(t, "pro", world.now()).await;
+        world.record(&[world.event(t, "a", "calls", "200"), world.event(t, "b", "tokens", "200")]).await;
+    }
+    world.follow_anchor(again, "pro", at("2026-03-20T00:00:00Z")).await;
+    let ending = "update tenantry.tenant_subscriptions set cancel_at_period_end = true where tenant_id = $1";
+    world.admin.execute(ending, &[&leaves]).await.unwrap();
+    // An edit of the catalog waits for the next period, and is then there at once; the prices are in another currency.
+    let edited = "insert into tenantry.plan_versions
+                  select plan_id, 2, jsonb_set(jsonb_set(definition, '{metrics,calls,allowance,included}', '\"777\"'),
+                         '{prices,currency}', '\"eur\"'), is_default, true, created_at
+                  from tenantry.plan_versions where plan_id = 'pro'";
+    world.admin.execute("update tenantry.plan_versions set current = false where plan_id = 'pro'", &[]).await.unwrap();
+    world.admin.execute(edited, &[]).await.unwrap();
+    world.env.clock.set(at("2026-04-15T12:10:00Z"));
+    for (t, end, calls, currency) in [
+        (stays, "2026-05-15T12:00:00Z", "777", "eur"),
+        (leaves, "2026-05-15T12:00:00Z", "100", "usd"),
+        (again, "2026-04-20T00:00:00Z", "777", "eur"),
+    ] {
+        let told = current(t).await;
+        assert_eq!((told.start, told.end), (at("2026-04-15T12:00:00Z"), at(end)));
+        assert_eq!(told.limits["calls"].standing.included, Some(quantity(calls)));
+        assert_eq!(told.limits["tokens"].currency, currency);
+        world.record(&[world.event(t, "c", "exports", "0.000000001")]).await;
+        let found = current(t).await;
+        assert_eq!((told.start, told.end), (found.start, found.end));
+        for (metric, limit) in &told.limits {
+            if metric != "exports" {
+                assert_eq!(limit, &found.limits[metric], "{metric}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_check_and_the_recording_agree_on_the_largest_total() {
     let world = World::new().await;

@@ -162,12 +162,40 @@ impl World {
 
     /// Puts a tenant on a plan from an instant on, as the sync with Stripe will.
     pub(super) async fn change_plan(&self, tenant: Uuid, plan: &str, from: Timestamp) {
-        let terms = NewTerms { plan: (plan.to_owned(), 1), limits: (plan.to_owned(), 1) };
-        let (env, billing) = (&self.env, Billing { interval: "month", status: "active" });
+        let (env, terms) = (&self.env, terms(plan));
+        let billing = Billing { interval: "month", status: "active" };
         let done: Result<(), StoreError> = write_tx!(self.db, "test_plan", &[tenant], |tx| {
             plan_change::change_plan(tx, env, (tenant, from), &terms, billing).await
         });
         done.unwrap();
+    }
+
+    /// Ends the running period at an instant: a new anchor, under a plan.
+    pub(super) async fn new_anchor(&self, tenant: Uuid, plan: &str, from: Timestamp) {
+        let (env, terms) = (&self.env, terms(plan));
+        let done: Result<_, StoreError> = write_tx!(self.db, "test_anchor", &[tenant], |tx| {
+            plan_change::set_anchor(tx, env, tenant, from, &terms).await
+        });
+        let period = done.unwrap();
+        assert!(period.start <= from && from < period.end, "{period:?} does not contain {from}");
+    }
+
+    /// The tenant subscribes again: its running period goes on.
+    pub(super) async fn follow_anchor(&self, tenant: Uuid, plan: &str, from: Timestamp) {
+        let (env, terms) = (&self.env, terms(plan));
+        let done: Result<(), StoreError> = write_tx!(self.db, "test_follow", &[tenant], |tx| {
+            plan_change::follow_anchor(tx, env, tenant, from, &terms).await
+        });
+        done.unwrap();
+    }
+
+    /// The periods of a tenant: `from to state`, months and days only, in order.
+    pub(super) async fn periods(&self, tenant: Uuid) -> Vec<String> {
+        let sql = "select to_char(period_start at time zone 'UTC', 'MM-DD') || ' ' ||
+                          to_char(period_end at time zone 'UTC', 'MM-DD') || ' ' ||
+                          case when historic then 'historic' else state end
+                   from tenantry.usage_periods where tenant_id = $1 order by period_start";
+        self.admin.query(sql, &[&tenant]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 
     /// Does every job that is due.
@@ -209,6 +237,11 @@ impl World {
     }
 }
 
+/// Priced and limited by the first version of a plan.
+pub(super) fn terms(plan: &str) -> NewTerms {
+    NewTerms { plan: (plan.to_owned(), 1), limits: (plan.to_owned(), 1) }
+}
+
 /// An outcome in a word, with the total where there is one.
 pub(crate) fn word(outcome: &Outcome) -> String {
     match outcome {
@@ -218,6 +251,6 @@ pub(crate) fn word(outcome: &Outcome) -> String {
         Outcome::Refused(Refusal::UsageLimitExceeded, answer) => format!("refused {}", answer.standing.total),
         Outcome::Refused(Refusal::MetricNotInPlan, answer) => format!("not in plan {}", answer.standing.total),
         Outcome::Invalid(invalid) => invalid.code.to_owned(),
-        Outcome::Forbidden => "forbidden".to_owned(),
+        Outcome::Forbidden(_) | Outcome::Foreign => "forbidden".to_owned(),
     }
 }

@@ -19,7 +19,7 @@ async fn through(world: &World, tenant: Uuid, asked: &Asked, fault: &FaultRule, 
     for (method, path) in calls {
         world.control.add_fault(fault.clone().only(method, path));
     }
-    let begun = begin(&world.db, &world.env, Actor::System, tenant, asked).await.unwrap();
+    let begun = begin(&world.db, &world.env, Actor::System, tenant, asked, None).await.unwrap();
     let Begun::New { operation, .. } = &begun else { panic!("{asked:?}: {begun:?}") };
     let id = operation.id;
     let mut outcome = tenantry::stripe_sync::operations::execute(&world.stripe, begun, tenant).await.unwrap();
@@ -103,10 +103,10 @@ async fn a_request_that_dies_is_seen_through_by_a_worker() {
         Asked::Resume,
         Asked::Cancel,
     ] {
-        let begun = begin(&world.db, &world.env, Actor::System, user, &asked).await.unwrap();
+        let begun = begin(&world.db, &world.env, Actor::System, user, &asked, None).await.unwrap();
         let Begun::New { operation, .. } = begun else { panic!("{begun:?}") };
         // Meanwhile the same is joined, and anything else has to wait.
-        let joined = begin(&world.db, &world.env, Actor::System, user, &asked).await.unwrap();
+        let joined = begin(&world.db, &world.env, Actor::System, user, &asked, None).await.unwrap();
         assert!(matches!(joined, Begun::Joined(id) if id == operation.id), "{joined:?}");
         world.work().await;
         assert_eq!(world.current(user).await, before, "{asked:?} is done while its request may still be at it");

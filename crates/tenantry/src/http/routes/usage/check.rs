@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tenantry_domain::permission::Permission;
 use tenantry_domain::quantity::Quantity;
 use utoipa::{IntoParams, ToSchema};
 
@@ -76,7 +77,7 @@ pub async fn check(
             would_overage: standing.would_overage(amount).to_string(),
         })),
         Verdict::Forbidden => {
-            Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, "viewUsage").await)
+            Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, Permission::ViewUsage).await)
         }
     }
 }

@@ -11,11 +11,9 @@ use uuid::Uuid;
 
 use crate::http::extract::{parse_timestamp, parse_uuid};
 use crate::http::words::AmountValue;
-use crate::usage::event::{Content, NewEvent};
+use crate::usage::event::{Content, NewEvent, check_key};
 use crate::usage::outcome::Invalid;
 
-/// Bytes that an idempotency key may have.
-const MOST_KEY_BYTES: usize = 255;
 /// Bytes that an event's metadata may have.
 const MOST_METADATA_BYTES: usize = 4096;
 
@@ -75,7 +73,7 @@ impl EventBody<'_> {
     /// The event, or what is wrong with it.
     pub fn read(&self, frame: &Frame<'_>) -> Result<NewEvent, Invalid> {
         let key = required("idempotencyKey", self.idempotency_key.as_deref())?;
-        check_key("idempotencyKey", key)?;
+        check_key(key).map_err(|reason| invalid("idempotencyKey", reason))?;
         Ok(NewEvent {
             tenant_id: self.tenant(frame)?,
             key: key.to_owned(),
@@ -109,7 +107,7 @@ impl EventBody<'_> {
                     "a correction takes an event back whole: leave metric, amount and timestamp out",
                 ));
             }
-            check_key("reverses", reverses)?;
+            check_key(reverses).map_err(|reason| invalid("reverses", reason))?;
             return Ok(Content::Reversal { reverses: reverses.clone().into_owned() });
         }
         let metric = required("metric", self.metric.as_deref())?;
@@ -127,16 +125,6 @@ fn invalid(field: &'static str, message: &str) -> Invalid {
 
 fn required<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, Invalid> {
     value.ok_or_else(|| invalid(field, "is missing"))
-}
-
-fn check_key(field: &'static str, key: &str) -> Result<(), Invalid> {
-    if key.is_empty() || key.len() > MOST_KEY_BYTES {
-        return Err(invalid(field, "must have 1 to 255 bytes"));
-    }
-    if key.contains('\0') {
-        return Err(invalid(field, "must not contain the character U+0000"));
-    }
-    Ok(())
 }
 
 /// Reads a JSON number or a string from its digits: a float would change them.

@@ -1,5 +1,6 @@
 //! Usage: recording, checking, totals, reports.
 
+pub mod batch;
 pub mod check;
 pub mod event;
 pub mod record;
