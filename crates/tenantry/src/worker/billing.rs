@@ -104,7 +104,7 @@ async fn jobs_due(stripe: &Stripe, stopping: &CancellationToken) -> Result<usize
 /// An operation settles its job itself, together with its outcome.
 async fn operation(stripe: &Stripe, job: &ClaimedJob, lease: Uuid) {
     let taken = caught(async {
-        operations::take_over(stripe, job, lease).await?;
+        Box::pin(operations::take_over(stripe, job, lease)).await?;
         Ok(Done::Finished)
     });
     if let Err(error) = taken.await {
