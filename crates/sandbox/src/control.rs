@@ -115,8 +115,7 @@ impl Control {
     /// As [`Control::advance_to`].
     pub async fn advance_delivering(&self, to: Timestamp) -> Result<Clock, ControlError> {
         self.check(to)?;
-        loop {
-            let Some(due) = self.next_due().filter(|at| *at < to) else { break };
+        while let Some(due) = self.next_due().filter(|at| *at < to) {
             let now = self.clock().now;
             self.advance_to(due.max(now)).await?;
             self.deliver().await;

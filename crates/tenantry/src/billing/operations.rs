@@ -129,7 +129,7 @@ pub enum Begun {
     /// It is written down, and in the caller's hands until its lease ends.
     New {
         /// The intent.
-        operation: Operation,
+        operation: Box<Operation>,
         /// Its job, to be settled by the caller.
         job: ClaimedJob,
         /// Proves that the job is the caller's.
@@ -226,7 +226,7 @@ async fn write_down(
     let deed = Deed { kind: request.deed(), actor, subject_id: Some(id), payload };
     audit::append(tx, tenant, env, now, deed).await?;
     let user_id = actor.id().filter(|_| matches!(actor, Actor::User(_)));
-    let operation = Operation { tenant_id: tenant.id(), id, request, user_id, created_at: now };
+    let operation = Box::new(Operation { tenant_id: tenant.id(), id, request, user_id, created_at: now });
     Ok(Begun::New { operation, job, lease })
 }
 

@@ -12,6 +12,7 @@ pub struct Wish {
 }
 
 /// What a tenant has.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
     /// The plan.

@@ -26,8 +26,7 @@ pub async fn reconcile(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError>
             Ok(!matches!(outcome, Outcome::GoesOn(_)))
         }
         // The free plan has no seats.
-        Err(OperationError::Refused(_)) => Ok(true),
+        Err(OperationError::Refused(_) | OperationError::NothingToResume) => Ok(true),
         Err(OperationError::Tenancy(error)) => Err(error.into()),
-        Err(OperationError::NothingToResume) => Ok(true),
     }
 }

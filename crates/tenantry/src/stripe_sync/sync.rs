@@ -33,10 +33,10 @@ impl Lease {
         let now = stripe.env.clock.now();
         let until = now.saturating_add(LEASE).unwrap_or(now);
         let token = stripe.env.ids.uuid_v7(now);
-        let taken = write_tx!(stripe.db, "lease_customer", &[], |tx| {
+        let is_ours = write_tx!(stripe.db, "lease_customer", &[], |tx| {
             customers::take_lease(tx, customer, token, (now, until)).await
         })?;
-        if taken { Ok(Self { tenant_id, customer_id: customer.to_owned(), token }) } else { Err(SyncError::Busy) }
+        if is_ours { Ok(Self { tenant_id, customer_id: customer.to_owned(), token }) } else { Err(SyncError::Busy) }
     }
 
     /// Gives it back. `read_at`: when what was written was read; none where nothing was.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tenantry_domain::money::Money;
 use tenantry_domain::plan::Plan;
 use tenantry_stripe::FromJson as _;
+use tenantry_stripe::invoice_lines::InvoiceLine;
 use tenantry_stripe::invoices::Invoice;
 use tenantry_stripe::subscriptions::{Subscription, SubscriptionStatus};
 use uuid::Uuid;
@@ -191,7 +192,7 @@ fn amount(minor: i64, invoice: &Invoice) -> Result<Money, SyncError> {
 
 /// What an invoice bills: the span of its lines; the invoice's own period is the one before.
 fn period(invoice: &Invoice) -> Span {
-    let times: Vec<(Timestamp, Timestamp)> = invoice.lines.data.iter().filter_map(|line| line.times()).collect();
+    let times: Vec<(Timestamp, Timestamp)> = invoice.lines.data.iter().filter_map(InvoiceLine::times).collect();
     let start = times.iter().map(|times| times.0).min().or(invoice.period_start);
     let end = times.iter().map(|times| times.1).max().or(invoice.period_end);
     let fallback = invoice.created.unwrap_or(Timestamp::UNIX_EPOCH);

@@ -25,8 +25,8 @@ impl Writer<'_> {
         let access = access::access(&found.status, before, stripe.settings.payment_grace, now);
         let terms = self.terms(plan.key(), access.is_full).await?;
         let continues = self.continues(found).await?;
-        let began = if continues { Begins::Segment } else { Begins::Period };
-        let at = possible(tx, tenant.id(), found.anchor.max(found.started_at).min(now), began).await?;
+        let starts = if continues { Begins::Segment } else { Begins::Period };
+        let at = possible(tx, tenant.id(), found.anchor.max(found.started_at).min(now), starts).await?;
         rows::end(tx, tenant, free.id, (at, "canceled"), now).await?;
         let id = stripe.env.ids.uuid_v7(now);
         let begun = Begun {

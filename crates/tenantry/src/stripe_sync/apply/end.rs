@@ -47,22 +47,19 @@ impl Writer<'_> {
         plan_change::start_segment(tx, &stripe.env, tenant.id(), at, &terms).await?;
         let payload = json!({ "planId": current.plan_id, "status": status, "at": at.to_string(), "nowOn": plan.id });
         self.audit("subscription.ended", current.id, payload).await?;
-        self.tell_the_end(current, link, ended_at).await?;
+        // As its event says, whatever was missed between the last look and the end.
+        let ended_plan = ended.map_or(&current.plan_id, |ended| &ended.plan.plan_id);
+        self.tell_the_end(ended_plan, link, ended_at).await?;
         // What was used above the included quantity is charged on an invoice of its own, since none will come.
         self.job(BILL_JOB, format!("ended {}", current.id), now).await?;
         applied.changes.push(format!("the subscription to plan {} ended at {at}", current.plan_id));
         Ok(())
     }
 
-    async fn tell_the_end(
-        self,
-        current: &Current,
-        link: Option<&LinkRow>,
-        ended_at: Timestamp,
-    ) -> Result<(), SyncError> {
+    async fn tell_the_end(self, plan: &str, link: Option<&LinkRow>, ended_at: Timestamp) -> Result<(), SyncError> {
         let Some(link) = link else { return Ok(()) };
         let told = data::SubscriptionCanceled {
-            plan: self.plan_now(&current.plan_id).await?.name(),
+            plan: self.plan_now(plan).await?.name(),
             now_on: self.default_plan().await?.name(),
             ended_at,
         };

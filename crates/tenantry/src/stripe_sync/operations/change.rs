@@ -34,7 +34,7 @@ pub(super) async fn upgrade(
     // Another price sets the quantity to 1 unless it is sent along.
     let quantity = seats::needed(stripe, operation.tenant_id, plan.0).await?;
     let change = Change { subscription: &found.id, item: &link.item_id, price: &price.price_id, quantity };
-    let charge = match stripe.settings.upgrade_charge {
+    let prorations = match stripe.settings.upgrade_charge {
         UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
         UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
     };
@@ -46,14 +46,14 @@ pub(super) async fn upgrade(
             (CHANGED_TO.to_owned(), price.price_id.clone()),
         ]
         .into(),
-        ..change.request(charge.clone(), at)
+        ..change.request(prorations.clone(), at)
     };
     // What may differ from one try to the next is in the key.
     let key = key(operation, &format!("update-{}-{quantity}-{}", price.price_id, at.as_second()));
     match stripe.client.post(&update, &key).await {
         Ok(_) => {}
         Err(StripeError::Card(refusal)) if confirm::is_wanted(&refusal) => {
-            return Err(confirm::ask(stripe, operation, change.request(charge, at)).await?);
+            return Err(confirm::ask(stripe, operation, change.request(prorations, at)).await?);
         }
         Err(error) => return Err(error.into()),
     }
@@ -131,12 +131,11 @@ pub(super) async fn release(stripe: &Stripe, operation: &Operation, found: &Subs
 pub(super) async fn downgrade(stripe: &Stripe, operation: &Operation, plan: (&str, &str)) -> Result<Value, StepError> {
     let (price, link) = (price(stripe, plan).await?, link(stripe, operation.tenant_id).await?);
     let found = subscription(stripe, &link).await?;
-    let schedule = match &found.schedule {
-        Some(schedule) => stripe.client.get(&schedules::Retrieve { id: schedule.id(), expand: Vec::new() }).await?,
-        None => {
-            let request = CreateFromSubscription { from_subscription: &found.id, expand: Vec::new() };
-            stripe.client.post(&request, &key(operation, "schedule")).await?
-        }
+    let schedule = if let Some(schedule) = &found.schedule {
+        stripe.client.get(&schedules::Retrieve { id: schedule.id(), expand: Vec::new() }).await?
+    } else {
+        let request = CreateFromSubscription { from_subscription: &found.id, expand: Vec::new() };
+        stripe.client.post(&request, &key(operation, "schedule")).await?
     };
     let at = reschedule(stripe, operation, &schedule, (&found, &link), &price).await?;
     sync::sync_tenant(stripe, operation.tenant_id).await?;

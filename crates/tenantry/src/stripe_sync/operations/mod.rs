@@ -137,7 +137,7 @@ pub async fn execute(stripe: &Stripe, begun: Begun, tenant: Uuid) -> Result<Outc
             match tokio::time::timeout(WAIT, run).await {
                 Ok(Ok(outcome)) => return outcome,
                 Ok(Err(error)) => {
-                    tracing::error!(%error, operation = %id, "an operation ended badly; a worker takes it over")
+                    tracing::error!(%error, operation = %id, "an operation ended badly; a worker takes it over");
                 }
                 Err(_) => {}
             }
@@ -213,7 +213,7 @@ async fn run_and_settle(
 }
 
 fn pause(attempts: i32) -> SignedDuration {
-    let factor = 1_i32 << attempts.clamp(1, 10) - 1;
+    let factor = 1_i32 << (attempts.clamp(1, 10) - 1);
     (AGAIN * factor).min(LONGEST)
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
 use futures::StreamExt as _;
@@ -156,10 +156,10 @@ impl Fresh {
     /// A worker that dies somewhere in its work, another one beside it, and the time until its leases are over.
     async fn crash(&mut self) {
         let polls = self.random.random_range(1..400);
-        let (dies, lives) = (dying(events::handle_due(&self.stripe), polls), events::handle_due(&self.stripe));
+        let dies = Box::pin(dying(Box::pin(events::handle_due(&self.stripe)), polls));
         if self.random.random_bool(0.3) {
-            let ((), lived) = tokio::join!(dies, lives);
-            lived.unwrap();
+            let ((), beside) = tokio::join!(dies, Box::pin(events::handle_due(&self.stripe)));
+            beside.unwrap();
         } else {
             dies.await;
         }
@@ -184,15 +184,14 @@ impl Fresh {
 }
 
 /// Lets a future go on so many times, then drops it.
-async fn dying<T>(future: impl Future<Output = T>, polls: usize) {
-    let mut future = pin!(future);
+async fn dying<T>(mut future: impl Future<Output = T> + Unpin, polls: usize) {
     let mut left = polls;
     poll_fn(|context| {
         if left == 0 {
             return std::task::Poll::Ready(());
         }
         left -= 1;
-        future.as_mut().poll(context).map(drop)
+        Pin::new(&mut future).poll(context).map(drop)
     })
     .await;
 }
@@ -217,7 +216,7 @@ async fn every_order_of_events_comes_to_the_same() {
     let ends: Vec<(u64, End)> = futures::stream::iter(1..=ORDERS)
         .map(async |seed| {
             let mut fresh = Fresh::new(&world, tenant, &customer, seed).await;
-            fresh.deliver(&told, may_be_lost).await;
+            Box::pin(fresh.deliver(&told, may_be_lost)).await;
             fresh.settle(end).await;
             (seed, end_of(&fresh.test.admin_client().await, tenant).await)
         })
