@@ -10,10 +10,6 @@ use uuid::Uuid;
 
 use super::world::{VISA, World, wish};
 
-fn year_of(plan: &str) -> Asked {
-    Asked::Upgrade(wish(plan, Some("year")), None)
-}
-
 /// Asks while each of these calls fails in a row as often as the client tries; what became of it in the end.
 async fn through(world: &World, tenant: Uuid, asked: &Asked, fault: &FaultRule, calls: &[(&str, &str)]) -> Value {
     for (method, path) in calls {
@@ -66,7 +62,12 @@ async fn whatever_call_fails_and_how_nothing_is_done_twice() {
 
         let one = format!("/v1/subscriptions/{}", world.subscription(user).await);
         let calls = [("GET", &*one), ("POST", &*one), ("GET", "/v1/customers/"), ("GET", "/v1/subscriptions")];
-        through(&world, user, &year_of("pro"), &fault, &calls).await;
+        // It counts from a preview that is older than the new period that the change begins.
+        let shown_at = world.now();
+        world.move_to(world.later("1h")).await;
+        let year = Asked::Upgrade(wish("pro", Some("year")), Some(shown_at));
+        let changed = through(&world, user, &year, &fault, &calls).await;
+        assert_eq!(changed["effectiveAt"], shown_at.to_string(), "{fault:?}");
         through(&world, user, &Asked::Upgrade(wish("scale", None), None), &fault, &calls).await;
         assert_eq!(world.standing(user).await, "scale active year full");
         assert_eq!(world.invoices(user).await.len(), 3, "{fault:?}: each change is charged once");

@@ -136,14 +136,19 @@ impl Fresh {
         let mut queue = queue.into_iter().peekable();
         while queue.peek().is_some() {
             let burst = self.random.random_range(1..=60);
-            for (signature, body) in queue.by_ref().take(burst) {
-                inbox::receive(&self.stripe, signature, body, at(START)).await.unwrap();
-            }
+            self.receive(queue.by_ref().take(burst)).await;
             match self.random.random_range(0..5) {
                 0 => {}
                 1 => drop(events::handle_due(&self.stripe).await.unwrap()),
                 2 => {
-                    let (one, two) = tokio::join!(events::handle_due(&self.stripe), events::handle_due(&self.stripe));
+                    // More comes while the first worker has the customer in hand, and a second one wakes.
+                    let more: Vec<_> = queue.by_ref().take(burst).collect();
+                    let first = Box::pin(events::handle_due(&self.stripe));
+                    let second = Box::pin(async {
+                        self.receive(more.into_iter()).await;
+                        events::handle_due(&self.stripe).await
+                    });
+                    let (one, two) = tokio::join!(first, second);
                     one.unwrap();
                     two.unwrap();
                 }
@@ -153,7 +158,14 @@ impl Fresh {
         }
     }
 
-    /// A worker that dies somewhere in its work, another one beside it, and the time until its leases are over.
+    async fn receive(&self, told: impl Iterator<Item = &(String, Vec<u8>)>) {
+        for (signature, body) in told {
+            inbox::receive(&self.stripe, signature, body, at(START)).await.unwrap();
+        }
+    }
+
+    /// A worker that dies somewhere in its work, another one beside it, and (not always at once) the time until
+    /// its leases are over.
     async fn crash(&mut self) {
         let polls = self.random.random_range(1..400);
         let dies = Box::pin(dying(Box::pin(events::handle_due(&self.stripe)), polls));
@@ -163,7 +175,9 @@ impl Fresh {
         } else {
             dies.await;
         }
-        self.env.clock.advance(SignedDuration::from_mins(3));
+        if self.random.random_bool(0.5) {
+            self.env.clock.advance(SignedDuration::from_mins(3));
+        }
     }
 
     /// Finds what was lost, and works until nothing waits.
