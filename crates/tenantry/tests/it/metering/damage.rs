@@ -40,7 +40,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ("event_periods", "update tenantry.tenant_usage set occurred_at = period_start - interval '1 microsecond'
                        where idempotency_key = 'e'"),
     ("event_periods", "delete from tenantry.usage_periods where state = 'open'"),
-    ("periods", "update tenantry.usage_periods set period_end = period_end + interval '1 second' where state = 'closed'"),
+    ("periods", "update tenantry.usage_periods set period_end = period_end - interval '1 second' where state = 'closed'"),
     ("periods", "update tenantry.usage_counters set closed = not closed where metric = 'tokens'"),
     ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
     ("segments", "delete from tenantry.usage_segment_amounts"),

@@ -1,8 +1,10 @@
 //! Where charges go: the open draft, the next invoice, one of their own, or nowhere yet.
 
 use tenantry::billing::operations::Asked;
+use tenantry::stripe_sync::error::SyncError;
 use tenantry::stripe_sync::overage;
 use tenantry_sandbox::{FaultAction, FaultRule};
+use tenantry_stripe::StripeError;
 use uuid::Uuid;
 
 use super::metered::{Ledger, charges, is_paid_once, items, lines, metered};
@@ -202,7 +204,13 @@ async fn two_workers_that_chose_differently_bill_once() {
         }
         // The slow one's lease is over, and so is the draft.
         world.move_to(world.later("2h")).await;
-        overage::bill_tenant(&world.stripe, tenant).await
+        loop {
+            match overage::bill_tenant(&world.stripe, tenant).await {
+                // Stripe is still busy with the slow one's; a worker tries again too.
+                Err(SyncError::Stripe(StripeError::Conflict(_))) => {}
+                done => return done,
+            }
+        }
     };
     let (slow, other) = tokio::join!(slow, other);
     assert!(other.unwrap());
