@@ -58,7 +58,7 @@ impl Moving<'_> {
         let now = self.env.clock.now();
         let job = (self.tenant, self.env.ids.uuid_v7(now), at, closing_due(next.end));
         open::insert_close_jobs(self.tx, &[job], now).await?;
-        open::hasten_close_job(self.tx, self.tenant, period.start, closing_due(at)).await?;
+        open::move_close_job(self.tx, self.tenant, period.start, closing_due(at)).await?;
         Ok((counters, next))
     }
 
@@ -76,7 +76,7 @@ impl Moving<'_> {
                 end = period.end;
             }
             segments::set_period_bounds(self.tx, (self.tenant, period.start), end, self.anchor).await?;
-            open::hasten_close_job(self.tx, self.tenant, period.start, closing_due(end)).await?;
+            open::move_close_job(self.tx, self.tenant, period.start, closing_due(end)).await?;
         }
         Ok(())
     }

@@ -140,8 +140,8 @@ query! {
         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
             as wanted (tenant_id, id, dedupe_key, period_start, run_at)
         on conflict (tenant_id, kind, dedupe_key) do nothing";
-    service HASTEN_CLOSE_JOB = "
-        update tenantry.jobs set run_at = least(run_at, $3)
+    service MOVE_CLOSE_JOB = "
+        update tenantry.jobs set run_at = $3
         where tenant_id = $1 and kind = 'close_period' and dedupe_key = $2 and finished_at is null";
 }
 
@@ -292,13 +292,13 @@ pub async fn insert_close_jobs(
     Ok(())
 }
 
-/// Brings the closing of a period forward, when its end moved.
-pub async fn hasten_close_job(
+/// Moves the closing of a period, when its end moved.
+pub async fn move_close_job(
     tx: &Tx,
     tenant: Uuid,
     period_start: Timestamp,
     run_at: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(&HASTEN_CLOSE_JOB, &[&tenant, &period_start.to_string(), &run_at]).await?;
+    tx.execute(&MOVE_CLOSE_JOB, &[&tenant, &period_start.to_string(), &run_at]).await?;
     Ok(())
 }

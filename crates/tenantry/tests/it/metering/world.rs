@@ -16,7 +16,7 @@ use tenantry::usage::outcome::{Outcome, Refusal};
 use tenantry::usage::plan_change::{self, Billing, NewTerms};
 use tenantry::{worker, write_tx};
 use tenantry_domain::permission::{Overrides, Permission, Role};
-use tenantry_domain::plan::{Catalog, MetricTerms, Plan};
+use tenantry_domain::plan::{Catalog, Plan};
 use tenantry_domain::quantity::Quantity;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,7 +32,6 @@ pub(super) struct World {
     pub(super) db: Database,
     pub(super) env: Env,
     pub(super) recorder: Recorder,
-    pub(super) catalog: Catalog,
     pub(super) test: TestDb,
     pub(super) admin: tokio_postgres::Client,
 }
@@ -86,7 +85,7 @@ impl World {
         let catalog = catalog();
         catalog_store::load(&test.db, &env, &catalog).await.unwrap();
         let recorder = Recorder::new(test.db.clone(), env.clone(), GroupSettings { late_window: LATE_WINDOW });
-        Self { admin: test.admin_client().await, db: test.db.clone(), env, recorder, catalog, test }
+        Self { admin: test.admin_client().await, db: test.db.clone(), env, recorder, test }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -230,10 +229,6 @@ impl World {
 
     pub(super) async fn books_are_right(&self) {
         assert_eq!(self.differences().await, Vec::<String>::new());
-    }
-
-    pub(super) fn terms(&self, plan: &str, metric: &str) -> Option<&MetricTerms> {
-        self.catalog.plan(plan)?.metrics.get(metric)
     }
 }
 
