@@ -15,6 +15,7 @@ mod invoices;
 mod metered;
 mod orders;
 mod overage;
+mod reconcile;
 mod seats;
 mod tax;
 mod three_months;
