@@ -118,8 +118,9 @@ async fn a_new_anchor_ends_the_period_and_takes_later_events_along() {
     world.books_are_right().await;
 }
 
+/// Changes of now and of the past, while usage of now and of the past is recorded and periods are closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn changes_race_with_recording_and_the_books_stay_right() {
+async fn changes_race_with_recording_and_closing_and_the_books_stay_right() {
     let world = std::sync::Arc::new(World::with_pool(10).await);
     let t = world.user().await;
     let recording: Vec<_> = (0..4)
@@ -127,36 +128,46 @@ async fn changes_race_with_recording_and_the_books_stay_right() {
             let world = std::sync::Arc::clone(&world);
             tokio::spawn(async move {
                 for n in 0..40 {
-                    world.env.clock.advance(SignedDuration::from_secs(1));
+                    world.env.clock.advance(hours(6));
+                    let when = |back: i64| world.now().checked_sub(hours(back)).unwrap().max(at(NOON)).to_string();
                     let group = [
                         world.event(t, &format!("{task}-{n}"), "tokens", "1"),
+                        world.event_at(t, &format!("{task}-{n}-l"), "tokens", "1", &when(24 * (n % 20))),
                         world.event(t, &format!("{task}-{n}-c"), "calls", "0.5"),
                     ];
                     for answer in world.record(&group).await {
                         assert!(answer.starts_with("accepted") || answer.starts_with("refused"), "{answer}");
                     }
+                    if n % 8 == 7 {
+                        world.work().await;
+                    }
                 }
             })
         })
         .collect();
-    for n in 0..8 {
-        let now = world.now();
-        if n % 3 == 2 {
-            world.new_anchor(t, "pro", now).await;
+    let mut rounds = 0_i64;
+    while !recording.iter().all(tokio::task::JoinHandle::is_finished) {
+        let back = hours([0, 30, 300, 800][usize::try_from(rounds % 4).unwrap()]);
+        let from = world.now().checked_sub(back).unwrap().max(at(NOON));
+        if rounds % 3 == 2 {
+            world.new_anchor(t, "pro", from).await;
         } else {
-            world.change_plan(t, ["pro", "free"][n % 2], now).await;
+            world.change_plan(t, if rounds % 2 == 0 { "pro" } else { "free" }, from).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        rounds += 1;
     }
     for task in recording {
         task.await.unwrap();
     }
+    assert!(rounds > 8, "only {rounds} changes");
     let tokens = world.count("select sum(amount)::bigint from tenantry.tenant_usage where metric = 'tokens'").await;
-    assert_eq!(tokens, 160);
+    assert_eq!(tokens, 320);
     world.books_are_right().await;
     world.env.clock.advance(hours(24 * 32));
     world.work().await;
     world.books_are_right().await;
+    let closed = "select count(*) from tenantry.usage_periods where state = 'closed'";
+    assert!(world.count(closed).await > 1, "nothing was closed");
 }
 
 #[tokio::test]
