@@ -78,3 +78,4 @@ step "What the billing contacts were told"
 step "Stripe and the database tell the same story, and the books are right"
 "${tenantry[@]}" stripe reconcile
 "${tenantry[@]}" verify
+no_secret_is_logged "$token"

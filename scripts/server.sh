@@ -16,3 +16,19 @@ start_server() {
     done
     url=$(sed -n 's/^ *API *//p' "$data/banner")
 }
+
+# no_secret_is_logged [SECRET...] looks in the server's log for these and for every secret of the data folder.
+no_secret_is_logged() {
+    local file secret found=0
+    for file in "$data"/*secret* "$data"/*password* "$data"/sandbox/*secret*; do
+        [ -f "$file" ] && set -- "$@" "$(head -n 1 "$file")"
+    done
+    [ $# -ge 3 ] || { echo "the secrets to look for were not found" >&2; return 1; }
+    for secret in "$@"; do
+        if [ ${#secret} -lt 16 ] || grep --quiet --fixed-strings -- "$secret" "$data/server.log"; then
+            echo "a secret is in the log, or is too short to look for" >&2
+            found=1
+        fi
+    done
+    return $found
+}

@@ -20,5 +20,6 @@ drive "with a service key" -H "Authorization: Bearer $key" -H "X-Tenant-Id: 1111
 drive "by nobody" --exclude-checks ignored_auth
 
 if grep -E '"level":"ERROR"|panic' "$data/server.log"; then failed=1; fi
+no_secret_is_logged "$user" "$key" || failed=1
 "${tenantry[@]}" verify || failed=1
 exit $failed
