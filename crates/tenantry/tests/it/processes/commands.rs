@@ -175,3 +175,38 @@ async fn the_trace_is_imported_once_however_often_it_is_tried() {
     assert!(folder.says(&["verify"]).ends_with("the books are right"));
     drop(server);
 }
+
+#[tokio::test]
+async fn an_import_of_what_cannot_be_usage_is_wrong_use() {
+    let folder = Folder::new();
+    let server = Server::start(&folder);
+    let tenant = folder.says(&["tenant", "create", "--name", "Acme", "--owner", USER]);
+    let file = folder.0.join("usage.csv");
+    std::fs::write(&file, format!("t,n,id\n2026-11-01T00:00:00Z,1,{}\n", "k".repeat(300))).unwrap();
+    let import = |metric: &str| {
+        let file = file.to_str().unwrap();
+        let done = folder.run(&[
+            "usage",
+            "import",
+            file,
+            "--tenant",
+            &tenant,
+            "--timestamp",
+            "t",
+            "--metric",
+            metric,
+            "--key",
+            "id",
+        ]);
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, says) = import("nonsense=n");
+    assert!(code == Some(2) && says.contains("no plan declares the metric \"nonsense\""), "{code:?} {says}");
+    // A key that no row may have is named with its place; nothing was recorded, so the file can be mended.
+    let (code, says) = import("calls=n");
+    assert!(
+        code == Some(1) && says.contains("line 2, column \"id\": the key must have 1 to 255 bytes"),
+        "{code:?} {says}"
+    );
+    drop(server);
+}
