@@ -168,19 +168,12 @@ impl<'a> Opening<'a> {
 
     fn first_segment(&self, period: &PeriodRow) -> Result<SegmentRow, StoreError> {
         let subscription = self.subscription(period.tenant_id)?;
-        let own = (subscription.plan_id.as_str(), subscription.plan_version);
-        let (plan_id, version) =
-            first_terms(own, subscription.cancel_at_period_end, period.historic, &self.current_plans);
-        Ok(SegmentRow {
-            tenant_id: period.tenant_id,
-            period_start: period.start,
-            sequence: 0,
-            started_at: period.start,
-            limits_plan_id: plan_id.clone(),
-            limits_plan_version: version,
-            plan_id,
-            plan_version: version,
-        })
+        let in_force = InForce {
+            plan: (&subscription.plan_id, subscription.plan_version),
+            cancel_at_period_end: subscription.cancel_at_period_end,
+            has_full_access: subscription.has_full_access,
+        };
+        Ok(in_force.first_segment((period.tenant_id, period.start), period.historic, &self.current_plans))
     }
 
     async fn segment_of(&mut self, period: &PeriodRow) -> Result<SegmentRow, StoreError> {
@@ -219,21 +212,49 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Plan and version that a new period begins under: the newest version of the subscription's own plan, since catalog
-/// edits wait for the next period; the default plan before the tenant was here and after a pending cancel.
-pub(super) fn first_terms(
-    (plan_id, version): (&str, i32),
-    cancel_at_period_end: bool,
-    historic: bool,
-    current_plans: &[PlanVersionRow],
-) -> (String, i32) {
-    let plan = if historic || cancel_at_period_end {
-        current_plans.iter().find(|row| row.is_default)
-    } else {
-        current_plans.iter().find(|row| row.plan_id == plan_id)
-    };
-    // A plan that left the catalog stays for those who have it.
-    plan.map_or_else(|| (plan_id.to_owned(), version), |row| (row.plan_id.clone(), row.version))
+/// What a subscription says of the periods that begin under it.
+pub(super) struct InForce<'a> {
+    /// Its plan, and the version that the running period has.
+    pub plan: (&'a str, i32),
+    /// The next period runs under the default plan.
+    pub cancel_at_period_end: bool,
+    /// The limits of its plan hold, rather than those of the default plan.
+    pub has_full_access: bool,
+}
+
+impl InForce<'_> {
+    /// The segment that a new period of a tenant begins with. It has the newest version of the subscription's plan,
+    /// since catalog edits wait for the next period, and the default plan before the tenant was here and after a pending
+    /// cancel. While access is narrowed, the default plan limits what the subscription's plan prices.
+    pub(super) fn first_segment(
+        &self,
+        (tenant_id, start): (Uuid, Timestamp),
+        historic: bool,
+        current_plans: &[PlanVersionRow],
+    ) -> SegmentRow {
+        let own = (self.plan.0.to_owned(), self.plan.1);
+        let key = |row: &PlanVersionRow| (row.plan_id.clone(), row.version);
+        let default = current_plans.iter().find(|row| row.is_default).map(key);
+        let (plan, limits) = if historic || self.cancel_at_period_end {
+            (default.clone(), default)
+        } else {
+            let plan = current_plans.iter().find(|row| row.plan_id == self.plan.0).map(key);
+            (plan.clone(), if self.has_full_access { plan } else { default })
+        };
+        // A plan that left the catalog stays for those who have it.
+        let ((plan_id, plan_version), (limits_plan_id, limits_plan_version)) =
+            (plan.unwrap_or_else(|| own.clone()), limits.unwrap_or(own));
+        SegmentRow {
+            tenant_id,
+            period_start: start,
+            sequence: 0,
+            started_at: start,
+            plan_id,
+            plan_version,
+            limits_plan_id,
+            limits_plan_version,
+        }
+    }
 }
 
 /// A period's row as the domain knows it.

@@ -10,7 +10,7 @@ use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::charges;
-use super::opening::{first_terms, known_period};
+use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
@@ -249,18 +249,12 @@ async fn first_segment(
     for row in &current {
         plans.put(row)?;
     }
-    let own = (subscription.plan_id.as_str(), subscription.plan_version);
-    let (plan_id, version) = first_terms(own, subscription.cancel_at_period_end, derived.historic, &current);
-    Ok(SegmentRow {
-        tenant_id: tenant,
-        period_start: derived.period.start,
-        sequence: 0,
-        started_at: derived.period.start,
-        limits_plan_id: plan_id.clone(),
-        limits_plan_version: version,
-        plan_id,
-        plan_version: version,
-    })
+    let in_force = InForce {
+        plan: (&subscription.plan_id, subscription.plan_version),
+        cancel_at_period_end: subscription.cancel_at_period_end,
+        has_full_access: subscription.access == "full",
+    };
+    Ok(in_force.first_segment((tenant, derived.period.start), derived.historic, &current))
 }
 
 /// The counter's own terms where there is one: they are what events are judged by.

@@ -23,6 +23,8 @@ pub struct SubscriptionRow {
     pub anchor: Timestamp,
     /// The next period runs under the default plan.
     pub cancel_at_period_end: bool,
+    /// Its status gives the limits of its plan, rather than those of the default plan.
+    pub has_full_access: bool,
     /// Stripe states its billing period.
     pub is_at_stripe: bool,
 }
@@ -84,7 +86,8 @@ pub struct NewCounter {
 
 query! {
     service LOCK_SUBSCRIPTIONS = "
-        select tenant_id, id, plan_id, plan_version, anchor, cancel_at_period_end, provider is not null
+        select tenant_id, id, plan_id, plan_version, anchor, cancel_at_period_end, access = 'full',
+               provider is not null
         from tenantry.tenant_subscriptions
         where tenant_id = any ($1) and ended_at is null
         order by tenant_id
@@ -159,7 +162,8 @@ pub async fn lock_subscriptions(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<Subscri
                 plan_version: row.try_get(3).map_err(column)?,
                 anchor: row.try_get(4).map_err(column)?,
                 cancel_at_period_end: row.try_get(5).map_err(column)?,
-                is_at_stripe: row.try_get(6).map_err(column)?,
+                has_full_access: row.try_get(6).map_err(column)?,
+                is_at_stripe: row.try_get(7).map_err(column)?,
             })
         })
         .collect()

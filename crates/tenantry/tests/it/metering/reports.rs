@@ -139,13 +139,16 @@ async fn a_period_that_is_not_opened_yet_is_reported_as_the_next_event_opens_it(
         found
     };
     let (stays, leaves, again) = (world.user().await, world.user().await, world.user().await);
-    for t in [stays, leaves, again] {
+    let narrowed = world.user().await;
+    for t in [stays, leaves, again, narrowed] {
         world.change_plan(t, "pro", world.now()).await;
         world.record(&[world.event(t, "a", "calls", "200"), world.event(t, "b", "tokens", "200")]).await;
     }
     world.follow_anchor(again, "pro", at("2026-03-20T00:00:00Z")).await;
     let ending = "update tenantry.tenant_subscriptions set cancel_at_period_end = true where tenant_id = $1";
     world.admin.execute(ending, &[&leaves]).await.unwrap();
+    let unpaid = "update tenantry.tenant_subscriptions set access = 'fallback' where tenant_id = $1";
+    world.admin.execute(unpaid, &[&narrowed]).await.unwrap();
     // An edit of the catalog waits for the next period, and is then there at once; the prices are in another currency.
     let edited = "insert into tenantry.plan_versions
                   select plan_id, 2, jsonb_set(jsonb_set(definition, '{metrics,calls,allowance,included}', '\"777\"'),
@@ -158,6 +161,7 @@ async fn a_period_that_is_not_opened_yet_is_reported_as_the_next_event_opens_it(
         (stays, "2026-05-15T12:00:00Z", "777", "eur"),
         (leaves, "2026-05-15T12:00:00Z", "100", "usd"),
         (again, "2026-04-20T00:00:00Z", "777", "eur"),
+        (narrowed, "2026-05-15T12:00:00Z", "100", "eur"),
     ] {
         let told = current(t).await;
         assert_eq!((told.start, told.end), (at("2026-04-15T12:00:00Z"), at(end)));

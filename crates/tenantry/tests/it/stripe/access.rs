@@ -97,6 +97,19 @@ async fn a_subscription_that_is_given_up_falls_back() {
 }
 
 #[tokio::test]
+async fn a_new_period_does_not_bring_the_limits_of_an_unpaid_plan_back() {
+    let world = World::new().await;
+    world.control.set_dunning_end(DunningEnd::Unpaid).await;
+    let user = overdue(&world).await;
+    world.advance("30d").await;
+    assert_eq!(world.standing(user).await, "pro unpaid month fallback");
+    assert_eq!(world.use_up(user, "a", "calls", "101").await, "refused 0");
+    assert_eq!(world.use_up(user, "b", "calls", "100").await, "accepted 100");
+    assert_eq!(world.segments(user).await.last().unwrap(), "03-15 03-15T10:00:00 pro/free");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn no_payment_revives_what_was_cancelled() {
     let world = World::new().await;
     let user = overdue(&world).await;
