@@ -106,8 +106,8 @@ impl Control {
     /// # Errors
     /// A time before now, or more than ten years ahead.
     pub async fn advance_to(&self, to: Timestamp) -> Result<Clock, ControlError> {
-        let _closed = self.shared.gate.write().await;
-        self.move_to(to).await
+        self.check(to)?;
+        Ok(self.reach(to).await)
     }
 
     /// As [`Control::advance_to`], but stops at each thing that falls due and delivers the events of it before going
@@ -117,13 +117,11 @@ impl Control {
     /// As [`Control::advance_to`].
     pub async fn advance_delivering(&self, to: Timestamp) -> Result<Clock, ControlError> {
         self.check(to)?;
-        loop {
-            let Clock { now, next_due, .. } = self.clock();
-            let Some(due) = next_due.filter(|at| *at < to) else { break };
-            self.advance_to(due.max(now)).await?;
+        while let Some(due) = self.clock().next_due.filter(|at| *at < to) {
+            self.reach(due).await;
             self.deliver().await;
         }
-        let clock = self.advance_to(to.max(self.clock().now)).await?;
+        let clock = self.reach(to).await;
         self.deliver().await;
         Ok(clock)
     }
@@ -137,10 +135,11 @@ impl Control {
         }
     }
 
-    /// Under the closed gate.
-    async fn move_to(&self, to: Timestamp) -> Result<Clock, ControlError> {
-        self.check(to)?;
-        let offset = to.as_second() - self.shared.real_now();
+    /// Advances to a time that the clock, which runs, may have reached meanwhile.
+    async fn reach(&self, to: Timestamp) -> Clock {
+        let _closed = self.shared.gate.write().await;
+        let before = self.shared.core().state.offset;
+        let offset = before.max(to.as_second() - self.shared.real_now());
         if let Some(hook) = &self.shared.on_clock {
             hook.call(offset).await;
         }
@@ -150,7 +149,7 @@ impl Control {
             self.shared.catch_up_locked(&mut core);
         }
         self.shared.changed().await;
-        Ok(self.clock())
+        self.clock()
     }
 
     /// Where events go from now on, in the place of the target of the settings. None sends nothing more.

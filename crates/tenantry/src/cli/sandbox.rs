@@ -73,12 +73,15 @@ pub(super) async fn run(session: &Session, command: &SandboxCommand) -> Result<E
 async fn advanced(session: &Session, moment: Moment) -> Result<(), Failure> {
     let url = sandbox::running_url(&session.config)
         .ok_or_else(|| Failure::wrong("no sandbox runs on this data folder: start it with `tenantry serve`"))?;
+    let now = sandbox::clock_of(&url).await?.now;
     let to = match moment {
+        Moment::At(at) if at < now => {
+            return Err(Failure::usage(format!("the sandbox's clock is at {now} and cannot go back to {at}")));
+        }
         Moment::At(at) => at,
         Moment::In(span) => {
-            let now = sandbox::clock_of(&url).await?.now.to_zoned(TimeZone::UTC);
-            let to = now.checked_add(span).map_err(|_| Failure::usage("that is beyond the calendar"))?;
-            to.timestamp()
+            let to = now.to_zoned(TimeZone::UTC).checked_add(span);
+            to.map_err(|_| Failure::usage("that is beyond the calendar"))?.timestamp()
         }
     };
     let clock = session.on_database(async |opened| step_by_step(&opened.db, &url, to).await).await?;
@@ -86,19 +89,22 @@ async fn advanced(session: &Session, moment: Moment) -> Result<(), Failure> {
 }
 
 /// From one thing that falls due to the next, each after the server has handled what the one before told: what waits an
-/// hour at Stripe (the draft of an invoice, for charges that go on it) waits for the server here too.
+/// hour at Stripe (the draft of an invoice, for charges that go on it) waits for the server here too. The clock runs
+/// meanwhile, so each step is a number of seconds: a time could have passed before it was asked for.
 async fn step_by_step(db: &Database, url: &str, to: Timestamp) -> Result<SandboxClock, Failure> {
-    let mut clock = sandbox::clock_of(url).await?;
     let mut is_heard = true;
     loop {
+        let clock = sandbox::clock_of(url).await?;
+        if clock.now >= to {
+            return Ok(clock);
+        }
         let soonest = clock.now.saturating_add(STEP).unwrap_or(to);
         let next = clock.next_due.map_or(to, |due| due.max(soonest)).min(to);
-        clock = sandbox::advance(url, next).await?;
+        let wait = next.duration_since(clock.now);
+        let seconds = wait.as_secs() + i64::from(wait.subsec_nanos() > 0);
+        let reached = sandbox::advance(url, seconds).await?.now;
         if is_heard {
-            is_heard = handled(db, clock.now).await?;
-        }
-        if next >= to {
-            return Ok(clock);
+            is_heard = handled(db, reached).await?;
         }
     }
 }

@@ -250,10 +250,10 @@ pub async fn clock_of(url: &str) -> Result<SandboxClock, SandboxFault> {
 }
 
 /// Advances the clock of the sandbox at this address. What falls due is done step by step and told before the next.
-pub async fn advance(url: &str, to: Timestamp) -> Result<SandboxClock, SandboxFault> {
+pub async fn advance(url: &str, seconds: i64) -> Result<SandboxClock, SandboxFault> {
     let failed = |error: reqwest::Error| call_failed(url, error);
     let client = client(LONGEST).map_err(failed)?;
-    let body = serde_json::json!({ "to": to, "deliver": true });
+    let body = serde_json::json!({ "seconds": seconds, "deliver": true });
     let answer = client.post(format!("{url}/_sandbox/clock/advance")).json(&body).send().await.map_err(failed)?;
     if answer.status().is_success() {
         return answer.json().await.map_err(failed);
