@@ -122,6 +122,9 @@ pub enum StripeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The request has no idempotency key that Stripe takes; nothing was sent.
+    #[error(transparent)]
+    Key(#[from] crate::InvalidIdempotencyKey),
 }
 
 impl StripeError {
@@ -136,7 +139,7 @@ impl StripeError {
             | Self::Conflict(refusal)
             | Self::RateLimited(refusal)
             | Self::Server(refusal) => Some(refusal),
-            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Unsendable { .. } => None,
+            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Unsendable { .. } | Self::Key(_) => None,
         }
     }
 

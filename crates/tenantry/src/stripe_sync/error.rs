@@ -1,6 +1,6 @@
 //! Why work with Stripe is not done.
 
-use tenantry_stripe::StripeError;
+use tenantry_stripe::{InvalidIdempotencyKey, StripeError};
 
 use crate::storage::{MaybeRetryable, StoreError};
 use crate::tenancy::TenancyError;
@@ -35,5 +35,11 @@ impl MaybeRetryable for SyncError {
             Self::Tenancy(error) => error.is_retryable(),
             _ => false,
         }
+    }
+}
+
+impl From<InvalidIdempotencyKey> for SyncError {
+    fn from(error: InvalidIdempotencyKey) -> Self {
+        StripeError::from(error).into()
     }
 }

@@ -24,7 +24,7 @@ mod tell;
 
 use std::sync::Arc;
 
-use tenantry_stripe::Client;
+use tenantry_stripe::{Client, IdempotencyKey, InvalidIdempotencyKey};
 use tokio::sync::Notify;
 
 pub use self::settings::{Settings, UpgradeCharge};
@@ -44,4 +44,11 @@ pub struct Stripe {
     pub settings: Arc<Settings>,
     /// Wakes this process's worker: there is something in the inbox.
     pub woken: Arc<Notify>,
+}
+
+impl Stripe {
+    /// A key for a call that may be made again without harm: it is never the same.
+    fn fresh_key(&self, word: &str) -> Result<IdempotencyKey, InvalidIdempotencyKey> {
+        IdempotencyKey::new(format!("{word}-{}", self.env.ids.uuid_v7(self.env.clock.now())))
+    }
 }

@@ -45,7 +45,7 @@ async fn make_product(stripe: &Stripe, plan: &Plan) -> Result<(), PushError> {
     };
     // The id is the guard against a second one. The key is this call's own: a kept answer could be of a product that
     // was deleted since.
-    match stripe.client.post(&request, &fresh_key(stripe)?).await {
+    match stripe.client.post(&request, &stripe.fresh_key("catalog")?).await {
         Ok(_) => Ok(()),
         // Somebody was faster: there it is.
         Err(error) if error.code() == Some("resource_already_exists") => {
@@ -67,7 +67,7 @@ async fn update_product(stripe: &Stripe, plan: &Plan) -> Result<(), PushError> {
     };
     // Doing it twice changes nothing; a key that followed from the names would replay an older answer when a name
     // comes back.
-    stripe.client.post(&request, &fresh_key(stripe)?).await.map_err(|source| failed(plan_id, source))?;
+    stripe.client.post(&request, &stripe.fresh_key("catalog")?).await.map_err(|source| failed(plan_id, source))?;
     Ok(())
 }
 
@@ -104,7 +104,7 @@ async fn make_price(stripe: &Stripe, wanted: &Wanted<'_>, old: Option<&str>) -> 
     if let Some(price) = found.into_iter().find(|price| wanted.is_met_by(price)) {
         return Ok(price.id);
     }
-    let made = stripe.client.post(&request, &fresh_key(stripe)?).await.map_err(failed)?;
+    let made = stripe.client.post(&request, &stripe.fresh_key("catalog")?).await.map_err(failed)?;
     if wanted.is_met_by(&made) { Ok(made.id) } else { Err(PushError::WrongPrice(made.id)) }
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn leave(
         if !is_dry {
             let id = product_id(&row.plan_id);
             let request = products::Update { id: &id, active: Some(false), ..products::Update::default() };
-            let archived = stripe.client.post(&request, &fresh_key(stripe)?).await;
+            let archived = stripe.client.post(&request, &stripe.fresh_key("catalog")?).await;
             archived.map_err(|source| failed(&row.plan_id, source))?;
         }
         changes.push(of_product(&row.plan_id, Action::ArchiveProduct, "its prices stay for who pays them".to_owned()));
@@ -158,10 +158,4 @@ async fn note(stripe: &Stripe, row: &PriceRow) -> Result<(), StoreError> {
 
 fn metadata(plan: &str) -> Metadata {
     Metadata::from([("plan_id".to_owned(), plan.to_owned())])
-}
-
-/// A key for a call that may be made again without harm.
-fn fresh_key(stripe: &Stripe) -> Result<IdempotencyKey, PushError> {
-    let id = stripe.env.ids.uuid_v7(stripe.env.clock.now());
-    Ok(IdempotencyKey::new(format!("catalog-{id}"))?)
 }

@@ -12,7 +12,7 @@ pub(super) async fn cancel(stripe: &Stripe, operation: &Operation) -> Result<Val
     let found = subscription(stripe, &link).await?;
     release(stripe, operation, &found).await?;
     let request = Update { id: &found.id, cancel_at_period_end: Some(true), ..Update::default() };
-    let canceled = stripe.client.post(&request, &key(operation, "cancel")).await?;
+    let canceled = stripe.client.post(&request, &key(operation, "cancel")?).await?;
     sync::sync_tenant(stripe, operation.tenant_id).await?;
     let item = canceled.items.data.iter().find(|item| item.id == link.item_id);
     let end = item.and_then(|item| canceled.period_of(item)).map(|period| period.1);
@@ -31,7 +31,7 @@ pub(super) async fn resume(stripe: &Stripe, operation: &Operation) -> Result<Val
         } else {
             request.cancel_at = Some(CancelAt::Never);
         }
-        stripe.client.post(&request, &key(operation, "resume")).await?;
+        stripe.client.post(&request, &key(operation, "resume")?).await?;
     }
     sync::sync_tenant(stripe, operation.tenant_id).await?;
     Ok(json!({ "resumed": true }))

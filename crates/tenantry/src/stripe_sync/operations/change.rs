@@ -49,7 +49,7 @@ pub(super) async fn upgrade(
         ..change.request(prorations.clone(), at)
     };
     // What may differ from one try to the next is in the key.
-    let key = key(operation, &format!("update-{}-{quantity}-{}", price.price_id, at.as_second()));
+    let key = key(operation, &format!("update-{}-{quantity}-{}", price.price_id, at.as_second()))?;
     match stripe.client.post(&update, &key).await {
         Ok(_) => {}
         Err(StripeError::Card(refusal)) if confirm::is_wanted(&refusal) => {
@@ -124,7 +124,7 @@ pub(super) async fn subscription(stripe: &Stripe, link: &LinkRow) -> Result<Subs
 pub(super) async fn release(stripe: &Stripe, operation: &Operation, found: &Subscription) -> Result<(), StepError> {
     let Some(schedule) = &found.schedule else { return Ok(()) };
     let request = Release { id: schedule.id(), preserve_cancel_date: None, expand: Vec::new() };
-    stripe.client.post(&request, &key(operation, "release")).await?;
+    stripe.client.post(&request, &key(operation, "release")?).await?;
     Ok(())
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn downgrade(stripe: &Stripe, operation: &Operation, plan: (&st
         stripe.client.get(&schedules::Retrieve { id: schedule.id(), expand: Vec::new() }).await?
     } else {
         let request = CreateFromSubscription { from_subscription: &found.id, expand: Vec::new() };
-        stripe.client.post(&request, &key(operation, "schedule")).await?
+        stripe.client.post(&request, &key(operation, "schedule")?).await?
     };
     let at = reschedule(stripe, operation, &schedule, (&found, &link), &price).await?;
     sync::sync_tenant(stripe, operation.tenant_id).await?;
@@ -186,6 +186,6 @@ async fn reschedule(
         ..Reschedule::default()
     };
     let step = format!("phases-{}-{seats}-{}", price.price_id, end.as_second());
-    stripe.client.post(&request, &key(operation, &step)).await?;
+    stripe.client.post(&request, &key(operation, &step)?).await?;
     Ok(end)
 }

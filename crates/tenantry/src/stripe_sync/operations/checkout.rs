@@ -36,7 +36,7 @@ pub(super) async fn run(
     let request = session(stripe, operation, &buyer, &customer, &price, trial_days);
     // What may differ from one try to the next is in the key.
     let step = format!("session-{}-{}", price.price_id, buyer.seats);
-    let session = stripe.client.post(&request.borrow(), &key(operation, &step)).await?;
+    let session = stripe.client.post(&request.borrow(), &key(operation, &step)?).await?;
     let Some(url) = session.url else {
         return Err(StepError::Refused(Trouble::new("stripe_refused", "Stripe made a checkout without a page")));
     };
@@ -89,7 +89,7 @@ async fn customer(stripe: &Stripe, operation: &Operation, buyer: &Buyer) -> Resu
         metadata: buyer.notes(),
         ..customers::Create::default()
     };
-    let made = stripe.client.post(&request, &key(operation, "customer")).await?;
+    let made = stripe.client.post(&request, &key(operation, "customer")?).await?;
     let (tenant, now) = (operation.tenant_id, stripe.env.clock.now());
     let noted: Result<_, StoreError> = write_tx!(stripe.db, "note_customer", &[tenant], |tx| {
         customer_rows::insert(tx, tenant, &made.id, now).await?;
@@ -117,7 +117,7 @@ async fn reuse_or_expire(
             Some(url) if is_same && reused.is_none() => reused = Some(json!({ "url": url, "sessionId": session.id })),
             _ => {
                 let expire = Expire { id: &session.id, expand: Vec::new() };
-                match stripe.client.post(&expire, &key(operation, &format!("expire-{}", session.id))).await {
+                match stripe.client.post(&expire, &key(operation, &format!("expire-{}", session.id))?).await {
                     Ok(_) => {}
                     // It was completed, or is over by itself, since the list was read.
                     Err(error) if !error.is_retryable_later() => {

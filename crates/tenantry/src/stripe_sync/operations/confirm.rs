@@ -23,7 +23,7 @@ pub(super) async fn ask(stripe: &Stripe, operation: &Operation, change: Update<'
         expand: vec!["latest_invoice"],
         ..change
     };
-    let pending = stripe.client.post(&update, &key(operation, "confirm")).await?;
+    let pending = stripe.client.post(&update, &key(operation, "confirm")?).await?;
     Ok(StepError::Refused(wanted(&pending)))
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn settle_waiting(
     }
     if let Some(open) = open {
         let request = Void { id: &open.id, expand: Vec::new() };
-        stripe.client.post(&request, &key(operation, "void")).await?;
+        stripe.client.post(&request, &key(operation, "void")?).await?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tenantry_stripe::{IdempotencyKey, StripeError};
+use tenantry_stripe::{IdempotencyKey, InvalidIdempotencyKey, StripeError};
 use uuid::Uuid;
 
 use super::Stripe;
@@ -102,6 +102,12 @@ impl From<SyncError> for StepError {
             SyncError::Stripe(error) => error.into(),
             other => Self::Later(other),
         }
+    }
+}
+
+impl From<InvalidIdempotencyKey> for StepError {
+    fn from(error: InvalidIdempotencyKey) -> Self {
+        StripeError::from(error).into()
     }
 }
 
@@ -260,10 +266,9 @@ async fn settle(
     .map_err(SyncError::Store)
 }
 
-/// The idempotency key of a step.
-#[expect(clippy::expect_used, reason = "made of a UUID and a word of ours: visible ASCII, far below 255")]
-fn key(operation: &Operation, step: &str) -> IdempotencyKey {
-    IdempotencyKey::new(format!("op-{}-{step}", operation.id)).expect("visible ASCII characters")
+/// The idempotency key of a step, which can name objects of Stripe's.
+fn key(operation: &Operation, step: &str) -> Result<IdempotencyKey, InvalidIdempotencyKey> {
+    IdempotencyKey::new(format!("op-{}-{step}", operation.id))
 }
 
 /// The price of a plan that is sold now.

@@ -3,7 +3,7 @@
 use tenantry_stripe::portal::{
     CancelMode, CreateConfiguration, CreateSession, CustomerUpdateFeature, Feature, Features, SubscriptionCancelFeature,
 };
-use tenantry_stripe::{IdempotencyKey, StripeError, portal};
+use tenantry_stripe::{StripeError, portal};
 use uuid::Uuid;
 
 use crate::stripe_sync::error::SyncError;
@@ -26,7 +26,7 @@ pub async fn visit(stripe: &Stripe, tenant: Uuid) -> Result<Option<String>, Sync
         expand: Vec::new(),
     };
     // A visit of one's own each time: nothing is kept of it.
-    let key = fresh_key(stripe, "visit");
+    let key = stripe.fresh_key("visit")?;
     Ok(Some(stripe.client.post(&request, &key).await?.url))
 }
 
@@ -55,12 +55,6 @@ async fn configuration(stripe: &Stripe) -> Result<String, StripeError> {
         metadata: [(NOTE.to_owned(), "1".to_owned())].into(),
         ..CreateConfiguration::default()
     };
-    let key = fresh_key(stripe, "portal");
+    let key = stripe.fresh_key("portal")?;
     Ok(stripe.client.post(&request, &key).await?.id)
-}
-
-#[expect(clippy::expect_used, reason = "made of a word and a UUID: visible ASCII, far below 255")]
-fn fresh_key(stripe: &Stripe, word: &str) -> IdempotencyKey {
-    let id = stripe.env.ids.uuid_v7(stripe.env.clock.now());
-    IdempotencyKey::new(format!("{word}-{id}")).expect("visible ASCII characters")
 }

@@ -1,7 +1,6 @@
 //! The invoice that a change of plan would make: the exact lines, without making the change.
 
 use jiff::Timestamp;
-use tenantry_stripe::IdempotencyKey;
 use tenantry_stripe::invoices::{CreatePreview, Invoice, SubscriptionDetailsParameters};
 use tenantry_stripe::shared::ProrationBehavior;
 use tenantry_stripe::subscriptions::ItemParameters;
@@ -33,7 +32,6 @@ pub async fn preview(
     }
 }
 
-#[expect(clippy::expect_used, reason = "made of a word and a UUID: visible ASCII, far below 255")]
 async fn ask(
     stripe: &Stripe,
     tenant: Uuid,
@@ -62,7 +60,6 @@ async fn ask(
         }),
         ..CreatePreview::default()
     };
-    let id = stripe.env.ids.uuid_v7(stripe.env.clock.now());
-    let key = IdempotencyKey::new(format!("preview-{id}")).expect("visible ASCII characters");
+    let key = stripe.fresh_key("preview")?;
     Ok(stripe.client.post(&request, &key).await?)
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(stripe: &Stripe, operation: &Operation) -> Result<Value,
         proration_behavior: Some(ProrationBehavior::CreateProrations),
         ..Update::default()
     };
-    stripe.client.post(&request, &key(operation, &format!("seats-{seats}"))).await?;
+    stripe.client.post(&request, &key(operation, &format!("seats-{seats}"))?).await?;
     sync::sync_tenant(stripe, tenant).await?;
     Ok(json!({ "seats": seats }))
 }

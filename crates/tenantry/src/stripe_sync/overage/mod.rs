@@ -18,6 +18,7 @@ use super::Stripe;
 use super::error::SyncError;
 use super::sync::{self, Lease};
 use crate::notices::{self, Notice, data};
+use crate::storage::StoreError;
 use crate::storage::stripe::charges::{self, OpenCharge};
 use crate::storage::stripe::customers;
 use crate::write_tx;
@@ -106,7 +107,7 @@ async fn create(
     idempotency_key: &str,
 ) -> Result<String, StripeError> {
     let item = items::of(charge, lease, target);
-    let created = stripe.client.post(&item.request(&lease.customer_id), &key(idempotency_key)).await?;
+    let created = stripe.client.post(&item.request(&lease.customer_id), &IdempotencyKey::new(idempotency_key)?).await?;
     Ok(created.id)
 }
 
@@ -130,7 +131,7 @@ async fn carry(stripe: &Stripe, tenant: Uuid, open: &[OpenCharge]) -> Result<(),
     }
     write_tx!(stripe.db, "carry_charges", &[tenant], |tx| {
         charges::carry(tx, tenant, &waiting).await?;
-        for (period, amount) in sums(open) {
+        for (period, amount) in sums(open)? {
             let key = period.start.to_string();
             let notice = Notice::new(key, data::OverageCarried { amount, period });
             notices::raise(tx, &stripe.env, now, tenant, &notice).await?;
@@ -140,23 +141,18 @@ async fn carry(stripe: &Stripe, tenant: Uuid, open: &[OpenCharge]) -> Result<(),
 }
 
 /// What is owed for each period, where that is something.
-fn sums(open: &[OpenCharge]) -> Vec<(data::Span, Money)> {
+fn sums(open: &[OpenCharge]) -> Result<Vec<(data::Span, Money)>, StoreError> {
     let mut sums: Vec<(data::Span, Money)> = Vec::new();
     for charge in open {
         let period = data::Span { start: charge.period_start, end: charge.period_end };
-        let Ok(currency) = charge.currency.parse() else { continue };
+        let currency = charge.currency.parse().map_err(|error| StoreError::corrupt("currency of a charge", error))?;
         match sums.iter_mut().find(|(known, _)| *known == period) {
             Some((_, sum)) => sum.minor += charge.amount_minor,
             None => sums.push((period, Money { minor: charge.amount_minor, currency })),
         }
     }
     sums.retain(|(_, sum)| sum.minor > 0);
-    sums
-}
-
-#[expect(clippy::expect_used, reason = "made of UUIDs, Stripe's ids and dashes: visible ASCII, far below 255")]
-fn key(text: &str) -> IdempotencyKey {
-    IdempotencyKey::new(text).expect("visible ASCII characters")
+    Ok(sums)
 }
 
 /// Whether an instant of ours and one of Stripe's may be this far apart.

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry_stripe::invoices::{self, InvoiceStatus, PendingItems};
 use tenantry_stripe::shared::AutomaticTaxParameters;
-use tenantry_stripe::{StripeError, invoice_items};
+use tenantry_stripe::{IdempotencyKey, StripeError, invoice_items};
 
 use super::items::CHARGE;
 use super::target::{self, Target};
-use super::{Lease, OpenCharge, SyncError, key, put};
+use super::{Lease, OpenCharge, SyncError, put};
 use crate::stripe_sync::Stripe;
 use crate::stripe_sync::state::CustomerState;
 
@@ -61,7 +61,7 @@ pub(super) async fn collect_stranded(stripe: &Stripe, lease: &Lease) -> Result<(
     }
     for (currency, oldest) in waiting {
         let request = request(stripe, lease, &customer, &currency, PendingItems::Include);
-        let invoice = stripe.client.post(&request, &key(&format!("overage-{oldest}-pending"))).await?;
+        let invoice = stripe.client.post(&request, &IdempotencyKey::new(format!("overage-{oldest}-pending"))?).await?;
         finalize(stripe, &invoice.id).await?;
     }
     Ok(())
@@ -71,7 +71,7 @@ pub(super) async fn collect_stranded(stripe: &Stripe, lease: &Lease) -> Result<(
 async fn draft(stripe: &Stripe, request: &invoices::Create<'_>, first: &str) -> Result<String, SyncError> {
     let mut name = format!("overage-{first}-invoice");
     for _ in 0..TRIES {
-        let made = stripe.client.post(request, &key(&name)).await?;
+        let made = stripe.client.post(request, &IdempotencyKey::new(name.as_str())?).await?;
         // The answer may be that of the earlier try.
         match stripe.client.get(&invoices::Retrieve { id: &made.id, expand: Vec::new() }).await {
             Ok(found) if found.status == Some(InvoiceStatus::Draft) && !found.deleted => return Ok(made.id),
@@ -108,7 +108,7 @@ fn request<'a>(
 
 async fn finalize(stripe: &Stripe, invoice: &str) -> Result<(), SyncError> {
     let finalize = invoices::Finalize { id: invoice, auto_advance: Some(true), expand: Vec::new() };
-    match stripe.client.post(&finalize, &key(&format!("overage-{invoice}-final"))).await {
+    match stripe.client.post(&finalize, &IdempotencyKey::new(format!("overage-{invoice}-final"))?).await {
         Ok(_) => Ok(()),
         // Final already; or its tax cannot be computed, which an event of its own tells.
         Err(StripeError::InvalidRequest(refusal)) => {
