@@ -179,19 +179,25 @@ fn recurring(work: &Work, args: &Args) -> Result<Recurring, Fault> {
         }
         None => {}
     }
-    let interval_count = args.integer("interval_count").unwrap_or(1);
     let interval = args.owned("interval").unwrap_or_default();
-    let longest = match interval.as_str() {
+    let interval_count = interval_count(args, &interval, "recurring")?;
+    Ok(Recurring { interval, interval_count, meter, metered })
+}
+
+/// How many intervals a period has; one by default, and never more than three years.
+pub(super) fn interval_count(args: &Args, interval: &str, object: &str) -> Result<i64, Fault> {
+    let count = args.integer("interval_count").unwrap_or(1);
+    let longest = match interval {
         "year" => 3,
         "month" => 36,
         "week" => 156,
         _ => 1095,
     };
-    if !(1..=longest).contains(&interval_count) {
+    if !(1..=longest).contains(&count) {
         let message = "The maximum interval is three years, the minimum one.";
-        return Err(Fault::invalid(message).param("recurring[interval_count]"));
+        return Err(Fault::invalid(message).param(format!("{object}[interval_count]")));
     }
-    Ok(Recurring { interval, interval_count, meter, metered })
+    Ok(count)
 }
 
 fn tiers(args: &Args) -> Result<Vec<Tier>, Fault> {

@@ -1,6 +1,7 @@
 //! Subscription schedules that begin with a running subscription.
 
 use super::list::{created, page, same};
+use super::prices::interval_count;
 use super::subscription_params::{BILLING_MODE, PRORATION};
 use super::{Call, Route, get, post};
 use crate::engine::{Calendar, Cancel, Work, begin_phases, cancel_schedule, release as release_now};
@@ -248,7 +249,7 @@ fn end(work: &Work, args: &Args, start: Time, items: &[PhaseItem]) -> Result<Tim
     let duration = args.object("duration");
     let recurring = match duration.owned("interval") {
         Some(interval) => {
-            let interval_count = duration.integer("interval_count").unwrap_or(1);
+            let interval_count = interval_count(&duration, &interval, "phases[duration]")?;
             Some(Recurring { interval, interval_count, meter: None, metered: false })
         }
         None => items.first().and_then(|item| work.state.prices.get(&item.price)).and_then(|price| {

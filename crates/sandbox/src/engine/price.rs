@@ -6,7 +6,10 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::model::{Price, TiersMode};
 
-/// The amount of a quantity in minor units. Out of range of an `i64` counts as its end.
+/// The largest amount of anything, in minor units: what many of them come to fits as well.
+const MOST: i64 = 999_999_999_999;
+
+/// The amount of a quantity in minor units. What is beyond the largest amount counts as that.
 pub(crate) fn amount(price: &Price, quantity: i64) -> i64 {
     let quantity = quantity.max(0);
     let exact = match price.tiers_mode {
@@ -14,12 +17,13 @@ pub(crate) fn amount(price: &Price, quantity: i64) -> i64 {
         Some(TiersMode::Volume) => volume(price, quantity),
         Some(TiersMode::Graduated) => graduated(price, quantity),
     };
-    exact.map_or(i64::MAX, round)
+    exact.map_or(MOST, round)
 }
 
-/// Rounds minor units to whole ones.
+/// Rounds minor units to whole ones, at most the largest amount.
 pub(crate) fn round(exact: Decimal) -> i64 {
-    exact.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero).to_i64().unwrap_or(i64::MAX)
+    let whole = exact.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
+    whole.clamp((-MOST).into(), MOST.into()).to_i64().unwrap_or(MOST)
 }
 
 fn volume(price: &Price, quantity: i64) -> Option<Decimal> {

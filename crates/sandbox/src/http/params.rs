@@ -8,6 +8,11 @@ use serde_json::{Map, Value};
 use super::form::{Fields, Node, in_order};
 use crate::fault::Fault;
 
+/// The largest number: twelve digits, as Stripe's largest amounts have. What is computed from a few of them fits.
+const MOST: i64 = 999_999_999_999;
+/// The last second of the calendar, at the end of the year 9999.
+const LATEST: i64 = 253_402_207_199;
+
 /// A parameter of an endpoint or of an object within.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Param {
@@ -167,7 +172,7 @@ fn value(param: &Param, node: Node, full: &str) -> Result<Value, Fault> {
             .map(Value::Array),
         (Kind::Pairs, Node::Map(below)) => pairs(below, full),
         (Kind::Range, Node::Map(below)) => {
-            let bounds = [integer("gt"), integer("gte"), integer("lt"), integer("lte")];
+            let bounds = [time("gt"), time("gte"), time("lt"), time("lte")];
             Ok(Value::Object(check_fields(&bounds.iter().collect::<Vec<_>>(), below, full)?))
         }
         (Kind::Object(_) | Kind::Pairs, Node::Text(_)) => Err(Fault::invalid("Invalid object").param(full)),
@@ -234,7 +239,7 @@ fn scalar(kind: Kind, text: String, full: &str) -> Result<Value, Fault> {
     let bad_integer =
         |text: &str| Fault::invalid(format!("Invalid integer: {text}")).code("parameter_invalid_integer").param(full);
     match kind {
-        Kind::Integer => text.parse::<i64>().map(Value::from).map_err(|_| bad_integer(&text)),
+        Kind::Integer => integer_of(&text).ok_or_else(|| bad_integer(&text)),
         Kind::Boolean => match text.as_str() {
             "true" => Ok(true.into()),
             "false" => Ok(false.into()),
@@ -246,16 +251,22 @@ fn scalar(kind: Kind, text: String, full: &str) -> Result<Value, Fault> {
         }
         Kind::TimeOr(words) | Kind::IntegerOr(words) if words.contains(&text.as_str()) => Ok(text.into()),
         Kind::TimeOr(_) | Kind::Range => match text.parse::<i64>() {
-            Ok(seconds) if seconds >= 0 => Ok(seconds.into()),
+            Ok(seconds) if (0..=LATEST).contains(&seconds) => Ok(seconds.into()),
             _ => Err(Fault::invalid("Invalid timestamp: must be an integer Unix timestamp").param(full)),
         },
-        Kind::IntegerOr(_) => text.parse::<i64>().map(Value::from).map_err(|_| bad_integer(&text)),
+        Kind::IntegerOr(_) => integer_of(&text).ok_or_else(|| bad_integer(&text)),
         Kind::Decimal => match text.parse::<rust_decimal::Decimal>() {
-            Ok(number) if number.scale() <= 12 => Ok(number.normalize().to_string().into()),
+            Ok(number) if number.scale() <= 12 && number.abs() <= MOST.into() => {
+                Ok(number.normalize().to_string().into())
+            }
             _ => Err(Fault::invalid(format!("Invalid decimal: {text}")).code("parameter_invalid_decimal").param(full)),
         },
         _ => Ok(text.into()),
     }
+}
+
+fn integer_of(text: &str) -> Option<Value> {
+    text.parse::<i64>().ok().filter(|number| (-MOST..=MOST).contains(number)).map(Value::from)
 }
 
 fn either(words: &[&str]) -> String {

@@ -15,6 +15,15 @@ async fn parameters_are_judged_at_every_depth() {
         ("/v1/invoices", &[("customer", "cus_1"), ("discounts[0][coupon]", "x")], "not_in_sandbox", "discounts"),
         ("/v1/products", &[("name", "")], "parameter_invalid_empty", "name"),
         ("/v1/subscriptions", &[("customer", "cus_none"), ("items[0][price]", &price)], "resource_missing", "customer"),
+        // Numbers and times that nothing can be computed with.
+        ("/v1/invoices", &[("days_until_due", "9223372036854775807")], "parameter_invalid_integer", "days_until_due"),
+        ("/v1/invoiceitems", &[("amount", "-1000000000000")], "parameter_invalid_integer", "amount"),
+        (
+            "/v1/prices",
+            &[("unit_amount_decimal", "79228162514264337593543950335")],
+            "parameter_invalid_decimal",
+            "unit_amount_decimal",
+        ),
         (
             "/v1/checkout/sessions",
             &[("mode", "subscription"), ("line_items[0][price]", &price), ("line_items[0][quantty]", "1")],
@@ -27,6 +36,21 @@ async fn parameters_are_judged_at_every_depth() {
         assert_eq!((text(&error["code"]), text(&error["param"])), ((*code).to_owned(), (*param).to_owned()), "{path}");
         assert_eq!(error["type"], "invalid_request_error");
     }
+    let customer = world.customer().await;
+    let anchored = [
+        ("customer", customer.as_str()),
+        ("items[0][price]", price.as_str()),
+        ("billing_cycle_anchor", "1764000000000000000"),
+    ];
+    let late = world.refused(400, "/v1/subscriptions", &anchored).await;
+    assert_eq!(late["param"], "billing_cycle_anchor");
+    // The largest amounts add up.
+    let item = [("customer", customer.as_str()), ("amount", "999999999999"), ("currency", "usd")];
+    for _ in 0..2 {
+        world.post("/v1/invoiceitems", &item).await;
+    }
+    let both = [("customer", customer.as_str()), ("pending_invoice_items_behavior", "include")];
+    assert_eq!(world.post("/v1/invoices", &both).await["total"], 1_999_999_999_998_i64);
     let mode = world.refused(400, "/v1/checkout/sessions", &[("mode", "subscribe")]).await;
     assert_eq!(mode["message"], "Invalid mode: must be one of payment, setup, or subscription");
     let (status, missing) = world.call("GET", "/v1/customers/cus_none", &[]).await;
