@@ -157,6 +157,9 @@ pub enum OperationError {
     /// There is nothing to take back.
     #[error("neither a cancellation nor a change of plan is pending")]
     NothingToResume,
+    /// What a preview showed counts for an hour: an upgrade that counts from long ago would give back what was used.
+    #[error("the preview is over an hour old: preview again")]
+    PreviewOver,
 }
 
 impl From<StoreError> for OperationError {
@@ -187,6 +190,9 @@ pub enum Asked {
     /// Bring seats to members.
     Seats,
 }
+
+/// How long an upgrade may be charged as a preview showed it.
+const PREVIEW_HOLDS: SignedDuration = SignedDuration::from_hours(1);
 
 /// Judges what is asked for and writes it down.
 pub async fn begin(
@@ -298,6 +304,9 @@ async fn judge(tx: &Tx, tenant: &LockedTenant, asked: &Asked, now: Timestamp) ->
             // Stripe counts in whole seconds.
             let asked_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
             let proration_date = previewed.unwrap_or(asked_at);
+            if now.duration_since(proration_date) > PREVIEW_HOLDS {
+                return Err(OperationError::PreviewOver);
+            }
             Request::Upgrade { plan_id: chosen.plan.id.to_string(), interval: chosen.interval, proration_date }
         }
         Asked::Downgrade(wish) => match plan_choice::downgrade(&plans, &present, wish)? {

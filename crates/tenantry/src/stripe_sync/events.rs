@@ -105,7 +105,10 @@ async fn handle_leased(stripe: &Stripe, lease: &Lease, events: &[EventRow]) -> R
     let ids: BTreeSet<String> = events.iter().filter_map(invoice_of).collect();
     let mut has_renewal_draft = false;
     for id in &ids {
-        let Some(invoice) = fetch(stripe, id).await? else { continue };
+        let Some(invoice) = fetch(stripe, id).await? else {
+            invoices::forget(stripe, lease, id).await?;
+            continue;
+        };
         has_renewal_draft |= invoice.status == Some(InvoiceStatus::Draft) && invoice.subscription_id().is_some();
         invoices::mirror(stripe, lease, &invoice).await?;
     }
@@ -134,7 +137,7 @@ async fn settle(
     let later = |by: SignedDuration| now.saturating_add(by).unwrap_or(now);
     let outcome = match &handled {
         Ok(()) => "done",
-        Err(SyncError::Busy | SyncError::LeaseLost) => "busy",
+        Err(SyncError::Busy) => "busy",
         Err(_) => "failed",
     };
     for event in events {
@@ -151,7 +154,7 @@ async fn settle(
                 let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
                 rows::finish(tx, &ids, lease, now).await?;
             }
-            Err(SyncError::Busy | SyncError::LeaseLost) => {
+            Err(SyncError::Busy) => {
                 for event in events {
                     rows::postpone(tx, &event.id, lease, later(BUSY), Postponed::Busy).await?;
                 }

@@ -36,6 +36,17 @@ pub async fn mirror(stripe: &Stripe, lease: &Lease, invoice: &Invoice) -> Result
     })
 }
 
+/// Writes that an invoice is gone at Stripe, under a lease that still holds. Only drafts can be deleted there.
+pub async fn forget(stripe: &Stripe, lease: &Lease, id: &str) -> Result<(), SyncError> {
+    let now = stripe.env.clock.now();
+    write_tx!(stripe.db, "void_deleted_invoice", &[lease.tenant_id], |tx| {
+        if !customers::hold_lease(tx, &lease.customer_id, lease.token, now).await? {
+            return Err(SyncError::LeaseLost);
+        }
+        Ok(rows::void(tx, lease.tenant_id, id, now).await?)
+    })
+}
+
 /// Whether tax cannot be computed until the customer says where it is.
 fn needs_location(invoice: &Invoice) -> bool {
     invoice.automatic_tax.as_ref().is_some_and(|tax| tax.status == Some(AutomaticTaxStatus::RequiresLocationInputs))

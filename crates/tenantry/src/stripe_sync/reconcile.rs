@@ -89,16 +89,26 @@ async fn compare_leased(stripe: &Stripe, lease: &Lease, fix: bool) -> Result<Vec
         found.push(difference(what, false));
     }
     for (what, invoice) in invoices_that_differ(stripe, lease).await? {
-        if let (true, Some(invoice)) = (fix, &invoice) {
-            invoices::mirror(stripe, lease, invoice).await?;
+        match &invoice {
+            _ if !fix => {}
+            Unlike::Stale(invoice) => invoices::mirror(stripe, lease, invoice).await?,
+            Unlike::Gone(id) => invoices::forget(stripe, lease, id).await?,
         }
-        found.push(difference(what, fix && invoice.is_some()));
+        found.push(difference(what, fix));
     }
     Ok(found)
 }
 
-/// Open invoices of either side that the other has differently, with Stripe's.
-async fn invoices_that_differ(stripe: &Stripe, lease: &Lease) -> Result<Vec<(String, Option<Invoice>)>, SyncError> {
+/// What becomes of a mirrored invoice.
+enum Unlike {
+    /// As Stripe has it.
+    Stale(Box<Invoice>),
+    /// Stripe has none of this id.
+    Gone(String),
+}
+
+/// Open invoices of either side that the other has differently, or not.
+async fn invoices_that_differ(stripe: &Stripe, lease: &Lease) -> Result<Vec<(String, Unlike)>, SyncError> {
     let list = stripe_invoices::List {
         customer: Some(&lease.customer_id),
         limit: Some(100),
@@ -109,11 +119,19 @@ async fn invoices_that_differ(stripe: &Stripe, lease: &Lease) -> Result<Vec<(Str
     let here = rows::mirrored(&tx, lease.tenant_id).await?;
     tx.rollback().await?;
     let mut found = Vec::new();
+    for known in &here {
+        if OPEN.contains(&known.status.as_str()) && there.iter().all(|invoice| invoice.id != known.stripe_id) {
+            let what = format!("invoice {} is {} here and gone at Stripe", known.stripe_id, known.status);
+            found.push((what, Unlike::Gone(known.stripe_id.clone())));
+        }
+    }
     for invoice in there {
         let known = here.iter().find(|known| known.stripe_id == invoice.id);
         let is_open = matches!(invoice.status, Some(InvoiceStatus::Draft | InvoiceStatus::Open));
         match known {
-            None if is_open => found.push((format!("invoice {} is not mirrored", invoice.id), Some(invoice))),
+            None if is_open => {
+                found.push((format!("invoice {} is not mirrored", invoice.id), Unlike::Stale(Box::new(invoice))));
+            }
             Some(known) if !is_same(known, &invoice) => {
                 let status = invoice.status.as_ref().map_or("draft", |status| status.as_str());
                 let what = format!(
@@ -126,7 +144,7 @@ async fn invoices_that_differ(stripe: &Stripe, lease: &Lease) -> Result<Vec<(Str
                     known.total,
                     known.amount_remaining
                 );
-                found.push((what, Some(invoice)));
+                found.push((what, Unlike::Stale(Box::new(invoice))));
             }
             _ => {}
         }

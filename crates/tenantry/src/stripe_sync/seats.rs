@@ -25,8 +25,8 @@ pub async fn reconcile(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError>
             let outcome = operations::execute(stripe, begun, tenant).await?;
             Ok(!matches!(outcome, Outcome::GoesOn(_)))
         }
-        // The free plan has no seats.
-        Err(OperationError::Refused(_) | OperationError::NothingToResume) => Ok(true),
+        // The free plan has no seats, and seats are no upgrade.
+        Err(OperationError::Refused(_) | OperationError::NothingToResume | OperationError::PreviewOver) => Ok(true),
         Err(OperationError::Tenancy(error)) => Err(error.into()),
     }
 }

@@ -3,7 +3,7 @@
 //! Whatever woke it (a webhook, an operation, a sweep, a command) only says that something may have changed. Since the
 //! lease is taken before the first read and held to the end of the write, an older state never follows a newer one.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::apply::{self, Applied};
@@ -12,9 +12,6 @@ use super::plans::KnownPrices;
 use super::{Stripe, state};
 use crate::storage::stripe::customers;
 use crate::write_tx;
-
-/// How long reading and writing may take before another worker takes the customer over.
-const LEASE: SignedDuration = SignedDuration::from_secs(60);
 
 /// A customer that this process has in hand.
 #[derive(Debug)]
@@ -31,7 +28,7 @@ impl Lease {
     /// Takes the lease of a customer; [`SyncError::Busy`] where somebody else holds it.
     pub async fn take(stripe: &Stripe, tenant_id: Uuid, customer: &str) -> Result<Self, SyncError> {
         let now = stripe.env.clock.now();
-        let until = now.saturating_add(LEASE).unwrap_or(now);
+        let until = now.saturating_add(customers::LEASE).unwrap_or(now);
         let token = stripe.env.ids.uuid_v7(now);
         let is_ours = write_tx!(stripe.db, "lease_customer", &[], |tx| {
             customers::take_lease(tx, customer, token, (now, until)).await

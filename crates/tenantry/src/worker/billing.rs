@@ -122,7 +122,7 @@ async fn run(stripe: &Stripe, job: &ClaimedJob) -> Result<Done, JobError> {
     };
     match is_done {
         Ok(true) => Ok(Done::Finished),
-        Ok(false) | Err(SyncError::Busy | SyncError::LeaseLost) => Ok(again),
+        Ok(false) | Err(SyncError::Busy) => Ok(again),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of `stripe_customers`: which customer at Stripe stands for a tenant, and who works on it right now.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::query;
@@ -30,9 +30,8 @@ query! {
         where customer_id = $1 and (lease_until is null or lease_until <= $3)";
     // Locks the row: until this transaction ends nobody else takes the lease over.
     service HOLD_LEASE = "
-        select 1 from tenantry.stripe_customers
-        where customer_id = $1 and lease_token = $2 and lease_until > $3
-        for update";
+        update tenantry.stripe_customers set lease_until = greatest(lease_until, $4)
+        where customer_id = $1 and lease_token = $2 and lease_until > $3";
     service RELEASE = "
         update tenantry.stripe_customers
         set lease_token = null, lease_until = null, synced_at = coalesce($3, synced_at)
@@ -78,9 +77,13 @@ pub async fn take_lease(
     Ok(tx.execute(&TAKE_LEASE, &[&customer, &token, &now, &until]).await? == 1)
 }
 
-/// Whether the lease still holds, and goes on holding to the end of this transaction.
+/// How long a lease holds from when it was last used.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether the lease still holds. It goes on for [`LEASE`] from here, and to the end of this transaction in any case.
 pub async fn hold_lease(tx: &Tx, customer: &str, token: Uuid, now: Timestamp) -> Result<bool, StoreError> {
-    Ok(tx.opt(&HOLD_LEASE, &[&customer, &token, &now]).await?.is_some())
+    let until = now.saturating_add(LEASE).unwrap_or(now);
+    Ok(tx.execute(&HOLD_LEASE, &[&customer, &token, &now, &until]).await? == 1)
 }
 
 /// Gives a lease back; `synced_at` is when what was written was read from Stripe.

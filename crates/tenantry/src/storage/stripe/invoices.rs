@@ -94,6 +94,9 @@ query! {
         where tenant_id = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3::uuid))
         order by created_at desc, id desc
         limit $4";
+    service VOID = "
+        update tenantry.invoices set status = 'void', amount_due = 0, amount_remaining = 0, updated_at = $3
+        where tenant_id = $1 and stripe_invoice_id = $2 and status in ('draft', 'open')";
     service MIRRORED = "
         select stripe_invoice_id, status, total, amount_remaining from tenantry.invoices
         where tenant_id = $1 order by stripe_invoice_id";
@@ -141,6 +144,12 @@ pub async fn upsert(
         ],
     )
     .await
+}
+
+/// An invoice is gone at Stripe: nothing is to be paid for it.
+pub async fn void(tx: &Tx, tenant: Uuid, stripe_id: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(&VOID, &[&tenant, &stripe_id, &now]).await?;
+    Ok(())
 }
 
 /// A page of a tenant's invoices, newest first.

@@ -124,7 +124,7 @@ query! {
              created_at, updated_at)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
         on conflict (tenant_id, stripe_subscription_id) do update set
-            item_id = excluded.item_id, price_id = excluded.price_id, schedule_id = excluded.schedule_id,
+            subscription_id = excluded.subscription_id, item_id = excluded.item_id, price_id = excluded.price_id, schedule_id = excluded.schedule_id,
             status = excluded.status, updated_at = excluded.updated_at";
     service LAST_PAID_END = "
         select max(ended_at) from tenantry.tenant_subscriptions

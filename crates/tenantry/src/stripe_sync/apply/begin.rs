@@ -41,6 +41,7 @@ impl Writer<'_> {
         rows::begin(tx, tenant, &begun, now).await?;
         if continues {
             plan_change::start_segment(tx, &stripe.env, tenant.id(), at, &terms).await?;
+            plan_change::follow_anchor(tx, &stripe.env, tenant.id(), found.anchor.min(now), &terms).await?;
         } else {
             plan_change::set_anchor(tx, &stripe.env, tenant.id(), at, &terms).await?;
         }

@@ -109,6 +109,10 @@ impl Writer<'_> {
             .ok_or_else(|| SyncError::Confused("the tenant has no current subscription".to_owned()))?;
         let link =
             if current.is_at_stripe { rows::link_of(self.tx, self.tenant.id(), current.id).await? } else { None };
+        if link.as_ref().is_some_and(|link| link.customer_id != self.customer) {
+            // Told late of a customer that was deleted: the tenant pays through another one since.
+            return Ok(applied);
+        }
         let linked = link.as_ref().map(|link| link.stripe_id.as_str());
         let in_force = read.in_force(linked);
         applied.surplus =

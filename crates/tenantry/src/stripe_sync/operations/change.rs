@@ -7,12 +7,16 @@ use tenantry_stripe::schedules::{
     CreateFromSubscription, EndBehavior, PhaseItemParameters, PhaseParameters, Release, Schedule, Update as Reschedule,
 };
 use tenantry_stripe::shared::{PaymentBehavior, ProrationBehavior};
-use tenantry_stripe::subscriptions::{ItemParameters, Retrieve, Subscription, Update};
+use tenantry_stripe::subscriptions::{
+    ItemParameters, Retrieve, Subscription, SubscriptionItem, SubscriptionStatus, Update,
+};
 use tenantry_stripe::{StripeError, schedules};
+use uuid::Uuid;
 
 use super::{Operation, StepError, Trouble, confirm, key, link, price, seats, told};
 use crate::storage::stripe::prices::PriceRow;
 use crate::storage::stripe::subscriptions::LinkRow;
+use crate::storage::subscriptions;
 use crate::stripe_sync::state::{CHANGED_AT, CHANGED_TO};
 use crate::stripe_sync::{Stripe, UpgradeCharge, sync};
 
@@ -30,6 +34,7 @@ pub(super) async fn upgrade(
         return Ok(done(plan, changed(&found).unwrap_or(proration_date)));
     }
     confirm::settle_waiting(stripe, operation, &found, &price.price_id).await?;
+    let to_come = if found.schedule.is_some() { to_come(stripe, operation.tenant_id).await? } else { None };
     release(stripe, operation, &found).await?;
     // Another price sets the quantity to 1 unless it is sent along.
     let quantity = seats::needed(stripe, operation.tenant_id, plan.0).await?;
@@ -53,12 +58,26 @@ pub(super) async fn upgrade(
     match stripe.client.post(&update, &key).await {
         Ok(_) => {}
         Err(StripeError::Card(refusal)) if confirm::is_wanted(&refusal) => {
-            return Err(confirm::ask(stripe, operation, change.request(prorations, at)).await?);
+            confirm::ask(stripe, operation, change.request(prorations, at)).await?;
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            if let (StripeError::Card(_), Some((plan, interval))) = (&error, &to_come) {
+                // What was to come still does: only the upgrade is declined.
+                downgrade(stripe, operation, (plan, interval)).await?;
+            }
+            return Err(error.into());
+        }
     }
     sync::sync_tenant(stripe, operation.tenant_id).await?;
     Ok(done(plan, at))
+}
+
+/// Plan and interval of a change that waits for the next period.
+async fn to_come(stripe: &Stripe, tenant: Uuid) -> Result<Option<(String, String)>, StepError> {
+    let tx = stripe.db.read_as_service("change_to_come", &[tenant]).await?;
+    let current = subscriptions::current(&tx, tenant).await?;
+    tx.rollback().await?;
+    Ok(current.and_then(|current| current.pending).map(|(plan, interval, _)| (plan, interval)))
 }
 
 fn done(plan: (&str, &str), at: Timestamp) -> Value {
@@ -100,10 +119,13 @@ impl<'a> Change<'a> {
     }
 }
 
-/// What is paid for now.
-fn quantity(found: &Subscription, link: &LinkRow) -> u64 {
-    let item = found.items.data.iter().find(|item| item.id == link.item_id);
-    item.and_then(|item| item.quantity).and_then(|quantity| u64::try_from(quantity).ok()).unwrap_or(1).max(1)
+/// An item as it is paid for now.
+fn kept(item: &SubscriptionItem) -> PhaseItemParameters<'_> {
+    PhaseItemParameters {
+        price: Some(&item.price.id),
+        quantity: item.quantity.and_then(|quantity| u64::try_from(quantity).ok()),
+        ..PhaseItemParameters::default()
+    }
 }
 
 /// Prorations count from an instant of the running period.
@@ -158,24 +180,23 @@ async fn reschedule(
     let end = found.period_of(item).map_or(phase.0.end, |period| period.1);
     let months = if price.interval == "year" { 12 } else { 1 };
     let after = (0..months).fold(end, |at, _| period_containing(end, at).end);
-    let present = PhaseItemParameters {
-        price: Some(&item.price.id),
-        quantity: Some(quantity(found, link)),
-        ..PhaseItemParameters::default()
-    };
+    // Phases that are sent replace all there is: what else is bought, and the trial, have to be among it.
+    let others = || found.items.data.iter().filter(|other| other.id != item.id).map(kept);
     let next =
         PhaseItemParameters { price: Some(&price.price_id), quantity: Some(seats), ..PhaseItemParameters::default() };
+    let trial_end = found.trial_end.filter(|_| found.status == SubscriptionStatus::Trialing);
     let request = Reschedule {
         id: &schedule.id,
         phases: vec![
             PhaseParameters {
-                items: vec![present],
+                items: std::iter::once(kept(item)).chain(others()).collect(),
                 start_date: Some(phase.0.start.into()),
                 end_date: Some(end.into()),
+                trial_end: trial_end.map(Into::into),
                 ..PhaseParameters::default()
             },
             PhaseParameters {
-                items: vec![next],
+                items: std::iter::once(next).chain(others()).collect(),
                 start_date: Some(end.into()),
                 end_date: Some(after.into()),
                 proration_behavior: Some(ProrationBehavior::None),

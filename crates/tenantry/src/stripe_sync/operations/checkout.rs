@@ -25,12 +25,17 @@ pub(super) async fn run(
     let price = price(stripe, plan).await?;
     let buyer = Buyer::read(stripe, operation, plan.0).await?;
     let customer = customer(stripe, operation, &buyer).await?;
-    // What is bought may have been paid a moment ago in a session that is complete by now.
+    let open = reuse_or_expire(stripe, operation, &customer, &price, buyer.seats).await?;
+    // What could not be ended may have been paid a moment ago.
     sync::sync_tenant(stripe, operation.tenant_id).await?;
-    if super::link(stripe, operation.tenant_id).await.is_ok() {
-        return Err(StepError::Refused(Trouble::new("already_subscribed", "the tenant pays for a plan by now")));
+    match super::link(stripe, operation.tenant_id).await {
+        Ok(_) => {
+            return Err(StepError::Refused(Trouble::new("already_subscribed", "the tenant pays for a plan by now")));
+        }
+        Err(StepError::Refused(_)) => {}
+        Err(later) => return Err(later),
     }
-    if let Some(open) = reuse_or_expire(stripe, operation, &customer, &price, buyer.seats).await? {
+    if let Some(open) = open {
         return Ok(open);
     }
     let request = session(stripe, operation, &buyer, &customer, &price, trial_days);

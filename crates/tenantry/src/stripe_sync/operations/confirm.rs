@@ -16,15 +16,19 @@ pub(super) fn is_wanted(refusal: &Refusal) -> bool {
     refusal.code.as_deref().is_some_and(|code| CODES.contains(&code))
 }
 
-/// Leaves the change at Stripe until it is paid; what who asked is told.
-pub(super) async fn ask(stripe: &Stripe, operation: &Operation, change: Update<'_>) -> Result<StepError, StepError> {
+/// Leaves the change at Stripe until it is paid, and refuses with what who asked is told. Where the payment goes
+/// through this time, the change is made.
+pub(super) async fn ask(stripe: &Stripe, operation: &Operation, change: Update<'_>) -> Result<(), StepError> {
     let update = Update {
         payment_behavior: Some(PaymentBehavior::PendingIfIncomplete),
         expand: vec!["latest_invoice"],
         ..change
     };
     let pending = stripe.client.post(&update, &key(operation, "confirm")?).await?;
-    Ok(StepError::Refused(wanted(&pending)))
+    if pending.pending_update.is_none() {
+        return Ok(());
+    }
+    Err(StepError::Refused(wanted(&pending)))
 }
 
 /// Looks at a change that waits for its payment since before: the one that is asked for now waits on, with the same

@@ -1,6 +1,6 @@
 //! Where charges go.
 
-use tenantry_stripe::invoices::{self, BillingReason, InvoiceStatus};
+use tenantry_stripe::invoices::{self, BillingReason, Invoice, InvoiceStatus};
 use tenantry_stripe::subscriptions::SubscriptionStatus;
 
 use super::{OpenCharge, SyncError, items};
@@ -79,7 +79,10 @@ pub(super) async fn choose(stripe: &Stripe, customer: &CustomerState) -> Result<
         ..invoices::List::default()
     };
     let drafts = stripe.client.get(&drafts).await?;
-    let renewal = drafts.data.into_iter().find(|draft| draft.billing_reason == Some(BillingReason::SubscriptionCycle));
+    // While nobody paid, Stripe made drafts that it leaves lying.
+    let is_renewal =
+        |draft: &Invoice| draft.auto_advance && draft.billing_reason == Some(BillingReason::SubscriptionCycle);
+    let renewal = drafts.data.into_iter().find(is_renewal);
     Ok(match renewal {
         Some(draft) => Target::Draft { id: draft.id },
         // It ends without another invoice.

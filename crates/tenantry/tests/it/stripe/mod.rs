@@ -9,6 +9,7 @@
 mod access;
 mod changes;
 mod checkout;
+mod elsewhere;
 mod failures;
 mod inbox;
 mod invoices;

@@ -21,6 +21,9 @@ async fn is_found_and_mended(world: &World, damage: &str, tenant: Uuid, says: &s
     // Looking changes nothing.
     assert_eq!(compared(world, false).await.differences, found.differences, "{damage}");
     let fixed = compared(world, true).await;
+    let whats =
+        |compared: &Comparison| -> Vec<String> { compared.differences.iter().map(|one| one.what.clone()).collect() };
+    assert_eq!(whats(&fixed), whats(&found), "{damage}");
     assert!(fixed.differences.iter().all(|one| one.is_fixed), "{fixed:?}");
     assert_eq!(compared(world, false).await.differences, Vec::new(), "after {damage}");
 }
@@ -78,7 +81,8 @@ async fn what_no_webhook_told_is_found_and_followed() {
     let found = compared(&world, false).await;
     assert!(found.differences.iter().any(|one| one.what.contains("the subscription to plan pro ended")), "{found:?}");
     assert_eq!(world.standing(tenant).await, "pro active month full");
-    compared(&world, true).await;
+    let fixed = compared(&world, true).await.differences;
+    assert!(fixed.iter().any(|one| one.is_fixed && one.what.contains("ended")), "{fixed:?}");
     assert!(world.standing(tenant).await.starts_with("free active"), "{}", world.standing(tenant).await);
     assert_eq!(compared(&world, false).await.differences, Vec::new());
 }

@@ -370,11 +370,23 @@ impl World {
 
     /// Records usage now: the outcome in a word, with the total.
     pub(crate) async fn use_up(&self, tenant: Uuid, key: &str, metric: &str, amount: &str) -> String {
+        self.use_up_at(tenant, key, metric, amount, self.now()).await
+    }
+
+    /// The same with a time of its own.
+    pub(crate) async fn use_up_at(
+        &self,
+        tenant: Uuid,
+        key: &str,
+        metric: &str,
+        amount: &str,
+        timestamp: Timestamp,
+    ) -> String {
         let event = NewEvent {
             tenant_id: tenant,
             key: key.to_owned(),
             content: Content::Usage { metric: metric.to_owned(), amount: Quantity::parse_amount(amount).unwrap() },
-            timestamp: None,
+            timestamp: Some(timestamp),
             received_at: self.now(),
             user_id: None,
             metadata: serde_json::Map::new(),

@@ -41,7 +41,7 @@ pub struct ChangePlan {
     /// How often it is paid; as now, where it is missing.
     #[schema(value_type = Option<BillingInterval>, example = "month")]
     pub billing_interval: Option<String>,
-    /// `prorationDate` of a preview, so that exactly what it showed is charged.
+    /// `prorationDate` of a preview, so that exactly what it showed is charged; for an hour.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub proration_date: Option<String>,
 }
@@ -153,6 +153,7 @@ pub fn refusal(error: OperationError) -> Problem {
             return error.into();
         }
         OperationError::InProgress => Code::OperationInProgress,
+        OperationError::PreviewOver => return Problem::invalid("prorationDate", error.to_string()),
         OperationError::NothingToResume => Code::NothingToResume,
         OperationError::Refused(refused) => code_of(refused),
     };
