@@ -20,7 +20,6 @@ mod control;
 mod delivery;
 mod engine;
 mod fault;
-mod hex;
 mod http;
 mod model;
 mod pages;

@@ -178,6 +178,11 @@ impl Ids {
     }
 }
 
+/// An instant in whole seconds, as Stripe counts.
+pub fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

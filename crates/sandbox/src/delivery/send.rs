@@ -5,7 +5,6 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::hex::hex;
 use crate::model::Time;
 use crate::settings::SandboxError;
 
@@ -60,7 +59,7 @@ fn signature(payload: &Payload) -> String {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { continue };
         mac.update(format!("{}.{}", payload.timestamp, payload.body).as_bytes());
         header.push_str(",v1=");
-        header.push_str(&hex(&mac.finalize().into_bytes()));
+        header.push_str(&hex::encode(mac.finalize().into_bytes()));
     }
     header
 }

@@ -6,11 +6,10 @@ use sha2::{Digest as _, Sha256};
 use super::form::Fields;
 use crate::engine::{Remembered, Work};
 use crate::fault::Fault;
-use crate::hex::hex;
 
 /// What identifies a request: route and parameters, in whatever order they were sent.
 pub(super) fn digest(method: &str, path: &str, fields: &Fields) -> String {
-    hex(&Sha256::digest(format!("{method} {path} {fields:?}")))
+    hex::encode(Sha256::digest(format!("{method} {path} {fields:?}")))
 }
 
 /// The answer that was given before, when the request is the same one.

@@ -9,7 +9,6 @@ use tokio::sync::{Notify, RwLock};
 use super::persist::Persist;
 use crate::delivery::Sender;
 use crate::engine::{RequestInfo, State, Work, next_due, run_due};
-use crate::hex::hex;
 use crate::model::{Endpoint, Metadata, Time};
 use crate::settings::{OnClock, SandboxError, Settings, Source, WebhookTarget};
 use crate::switches::{FaultRule, Switches};
@@ -47,7 +46,7 @@ pub(crate) struct Core {
 
 impl Shared {
     pub(super) fn new(settings: Settings, loaded: Option<State>, base_url: String) -> Result<Self, SandboxError> {
-        let seed = hex(&settings.source.bytes());
+        let seed = hex::encode(settings.source.bytes());
         let now = settings.source.now().as_second();
         let core = Core {
             state: loaded.unwrap_or_else(|| State::new(seed, now)),

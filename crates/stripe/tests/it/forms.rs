@@ -78,7 +78,7 @@ fn members(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = BTreeMa
 }
 
 /// The same with all values as the texts that a form has.
-fn as_texts(value: &Value) -> Value {
+pub(crate) fn as_texts(value: &Value) -> Value {
     match value {
         Value::String(text) => json!(text),
         Value::Array(elements) => elements.iter().map(as_texts).collect(),

@@ -9,7 +9,7 @@ use tenantry_domain::plan::Plan;
 use uuid::Uuid;
 
 use super::plan_choice::{self, Present, Refused, Wish};
-use crate::env::Env;
+use crate::env::{Env, whole_seconds};
 use crate::storage::jobs::ClaimedJob;
 use crate::storage::stripe::operations::{self as rows, NewOperation, OperationRow};
 use crate::storage::stripe::subscriptions as stripe_rows;
@@ -301,9 +301,7 @@ async fn judge(tx: &Tx, tenant: &LockedTenant, asked: &Asked, now: Timestamp) ->
         }
         Asked::Upgrade(wish, previewed) => {
             let chosen = plan_choice::upgrade(&plans, &present, wish)?;
-            // Stripe counts in whole seconds.
-            let asked_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
-            let proration_date = previewed.unwrap_or(asked_at);
+            let proration_date = previewed.unwrap_or(whole_seconds(now));
             if now.duration_since(proration_date) > PREVIEW_HOLDS {
                 return Err(OperationError::PreviewOver);
             }

@@ -13,6 +13,7 @@ use crate::deployment::Deployment;
 use crate::storage::StoreError;
 use crate::storage::stripe::events::{self as rows, EventRow};
 use crate::stripe_sync::reconcile;
+use crate::tenancy::security::clean;
 use crate::write_tx;
 
 /// Characters of a reason that fit beside the rest.
@@ -128,7 +129,7 @@ async fn listed(session: &Session, opened: &Deployment, events: &Events) -> Resu
 }
 
 fn line(event: &EventRow) -> [String; 5] {
-    let reason: String = event.last_error.as_deref().unwrap_or_default().chars().take(REASON).collect();
+    let reason: String = clean(event.last_error.as_deref().unwrap_or_default()).chars().take(REASON).collect();
     [event.id.clone(), event.kind.clone(), format!("{:.0}", event.received_at), event.attempts.to_string(), reason]
 }
 

@@ -1,11 +1,17 @@
 //! The queue of side effects: claimed by a lease, finished or tried again later.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::row::Column as _;
 use super::{StoreError, Tx};
 use crate::query;
+
+/// How long what failed so many times waits: 5 seconds, doubled with each failure, up to `longest`.
+pub fn pause(attempts: i32, longest: SignedDuration) -> SignedDuration {
+    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
+    SignedDuration::from_secs(5_i64 << doublings).min(longest)
+}
 
 /// A job that this process holds until its lease ends.
 #[derive(Debug, Clone)]
@@ -143,4 +149,16 @@ pub async fn count_due(tx: &Tx, now: Timestamp) -> Result<i64, StoreError> {
 pub async fn ensure_month(tx: &Tx, at: Timestamp) -> Result<(), StoreError> {
     tx.one(&ENSURE_MONTH, &[&at]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour() {
+        let hour = SignedDuration::from_hours(1);
+        let seconds: Vec<i64> = [0, 1, 2, 3, 11, 1000].map(|attempts| pause(attempts, hour).as_secs()).to_vec();
+        assert_eq!(seconds, [5, 5, 10, 20, 3600, 3600]);
+    }
 }

@@ -14,7 +14,7 @@ use super::sync::{self, Lease};
 use super::{Stripe, invoices, overage, tell};
 use crate::storage::stripe::customers;
 use crate::storage::stripe::events::{self as rows, EventRow, Postponed};
-use crate::storage::{StoreError, Tx};
+use crate::storage::{StoreError, Tx, jobs};
 use crate::usage::closing;
 use crate::write_tx;
 
@@ -27,7 +27,7 @@ const MOST_ATTEMPTS: i32 = 12;
 /// How long an event waits whose customer is in somebody else's hands.
 const BUSY: SignedDuration = SignedDuration::from_secs(1);
 /// The longest pause between two tries.
-const LONGEST_PAUSE_SECONDS: i64 = 3600;
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Handles events that are due; how many were claimed.
 pub async fn handle_due(stripe: &Stripe) -> Result<usize, StoreError> {
@@ -181,14 +181,15 @@ async fn fail(
             );
             rows::postpone(tx, &event.id, lease, later(SignedDuration::ZERO), Postponed::Dead(reason)).await?;
         } else {
-            rows::postpone(tx, &event.id, lease, later(pause(event.attempts)), Postponed::Failed(reason)).await?;
+            rows::postpone(
+                tx,
+                &event.id,
+                lease,
+                later(jobs::pause(event.attempts, LONGEST_PAUSE)),
+                Postponed::Failed(reason),
+            )
+            .await?;
         }
     }
     Ok(())
-}
-
-/// 5 seconds, doubled with each failure, up to an hour.
-fn pause(attempts: i32) -> SignedDuration {
-    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
-    SignedDuration::from_secs((5_i64 << doublings).min(LONGEST_PAUSE_SECONDS))
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use tenantry_domain::period::period_containing;
 
 use super::TenancyError;
-use crate::env::Env;
+use crate::env::{Env, whole_seconds};
 use crate::storage::subscriptions::{self, NewSubscription};
 use crate::storage::tenants::LockedTenant;
 use crate::storage::usage::facts::PeriodRow;
@@ -19,7 +19,7 @@ pub const CLOSES_AFTER: SignedDuration = SignedDuration::from_mins(30);
 pub(super) async fn begin_free(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), TenancyError> {
     let (plan_id, plan_version) = subscriptions::default_plan(tx).await?.ok_or(TenancyError::NoCatalog)?;
     // Whole seconds, as Stripe counts: a plan that is bought within the second begins no earlier than this one.
-    let anchor = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let anchor = whole_seconds(now);
     let period = period_containing(anchor, anchor);
     let subscription = NewSubscription {
         id: env.ids.uuid_v7(now),

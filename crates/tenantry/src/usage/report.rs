@@ -106,8 +106,8 @@ pub async fn report(
     if from >= to {
         return Err(ReportError::Empty);
     }
-    check_bound(tx, tenant, "from", from, &current).await?;
-    check_bound(tx, tenant, "to", to, &current).await?;
+    check_bound(tx, tenant, "from", from, (current.start, current.end)).await?;
+    check_bound(tx, tenant, "to", to, (current.start, current.end)).await?;
     let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
     let mut users = BTreeSet::new();
     for row in rows::used(tx, tenant, (from, to), None).await? {
@@ -136,13 +136,14 @@ pub async fn total(
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<(Timestamp, Timestamp, Quantity, i64), ReportError> {
-    let current = current(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
-    let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
+    let (_, place) = running(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+    let (start, end) = place.bounds();
+    let (from, to) = (from.unwrap_or(start), to.unwrap_or(end));
     if from >= to {
         return Err(ReportError::Empty);
     }
-    check_bound(tx, tenant, "from", from, &current).await?;
-    check_bound(tx, tenant, "to", to, &current).await?;
+    check_bound(tx, tenant, "from", from, (start, end)).await?;
+    check_bound(tx, tenant, "to", to, (start, end)).await?;
     let used = rows::used(tx, tenant, (from, to), Some(metric)).await?;
     let sum: Decimal = used.iter().map(|row| row.amount).sum();
     let count = used.iter().map(|row| row.event_count).sum();
@@ -151,35 +152,52 @@ pub async fn total(
 
 /// The current period of a tenant; none where the caller sees no such tenant.
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
+    let Some((subscription, place)) = running(tx, tenant, now).await? else {
+        return Ok(None);
+    };
+    let (start, end) = place.bounds();
+    let limits = limits(tx, (tenant, &subscription), &place).await?;
+    Ok(Some(Current { subscription, start, end, limits }))
+}
+
+/// The subscription in force and the period that an instant lies in; none where the caller sees no such tenant.
+async fn running(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<(CurrentSubscription, Place)>, StoreError> {
     let Some(subscription) = subscriptions::current(tx, tenant).await? else {
         return Ok(None);
     };
     let near = open::nearest_periods(tx, &[tenant], &[now]).await?;
     let previous = near.iter().find(|row| row.start <= now);
-    let (start, end, limits) = if let Some(row) = previous.filter(|row| now < row.end) {
-        (row.start, row.end, limits(tx, (tenant, &subscription), Place::Opened(row)).await?)
-    } else {
-        // Between a period's end and the next event the period is what an event would open.
-        let next = near.iter().find(|row| row.start > now);
-        let derived =
-            derive(now, previous.map(known_period).as_ref(), next.map(known_period).as_ref(), subscription.anchor);
-        (derived.period.start, derived.period.end, limits(tx, (tenant, &subscription), Place::Derived(&derived)).await?)
-    };
-    Ok(Some(Current { subscription, start, end, limits }))
+    if let Some(row) = previous.filter(|row| now < row.end) {
+        return Ok(Some((subscription, Place::Opened(row.clone()))));
+    }
+    // Between a period's end and the next event the period is what an event would open.
+    let next = near.iter().find(|row| row.start > now);
+    let derived =
+        derive(now, previous.map(known_period).as_ref(), next.map(known_period).as_ref(), subscription.anchor);
+    Ok(Some((subscription, Place::Derived(derived))))
 }
 
 /// A period that is looked at.
-enum Place<'a> {
+enum Place {
     /// It is a row.
-    Opened(&'a PeriodRow),
+    Opened(PeriodRow),
     /// Nothing was used in it yet.
-    Derived(&'a DerivedPeriod),
+    Derived(DerivedPeriod),
+}
+
+impl Place {
+    fn bounds(&self) -> (Timestamp, Timestamp) {
+        match self {
+            Self::Opened(row) => (row.start, row.end),
+            Self::Derived(derived) => (derived.period.start, derived.period.end),
+        }
+    }
 }
 
 async fn limits(
     tx: &Tx,
     (tenant, subscription): (Uuid, &CurrentSubscription),
-    place: Place<'_>,
+    place: &Place,
 ) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
     let mut plans = PlanBook::default();
     plans.put(&PlanVersionRow {
@@ -201,15 +219,11 @@ async fn limits(
             )?
         }
     };
-    for segment in &segments {
-        for (plan, version) in
-            [(&segment.plan_id, segment.plan_version), (&segment.limits_plan_id, segment.limits_plan_version)]
-        {
-            if let Some(row) = rows::plan_version(tx, plan, version).await? {
-                plans.put(&row)?;
-            }
-        }
-    }
+    let versions = |segment: &SegmentRow| {
+        let limits = (segment.limits_plan_id.clone(), segment.limits_plan_version);
+        [(segment.plan_id.clone(), segment.plan_version), limits]
+    };
+    plans.fetch(tx, segments.iter().flat_map(versions)).await?;
     let in_force = segments.last().map_or_else(
         || (subscription.plan_id.clone(), subscription.plan_version),
         |segment| (segment.limits_plan_id.clone(), segment.limits_plan_version),
@@ -273,14 +287,14 @@ async fn check_bound(
     tenant: Uuid,
     field: &'static str,
     at: Timestamp,
-    current: &Current,
+    (start, end): (Timestamp, Timestamp),
 ) -> Result<(), ReportError> {
     let hour = 3600 * 1_000_000;
     let micros = at.as_microsecond();
     if micros.rem_euclid(hour) == 0 && at.subsec_nanosecond() == 0 {
         return Ok(());
     }
-    if at == current.start || at == current.end || rows::is_bound(tx, tenant, at).await? {
+    if at == start || at == end || rows::is_bound(tx, tenant, at).await? {
         return Ok(());
     }
     let nearest = (micros + hour / 2).div_euclid(hour) * hour;

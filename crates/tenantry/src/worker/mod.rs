@@ -41,7 +41,7 @@ const AT_ONCE: i64 = 20;
 /// How long a job that came too early waits.
 const EARLY: SignedDuration = SignedDuration::from_mins(5);
 /// The longest pause between two tries of a job that fails.
-const LONGEST_PAUSE_SECONDS: i64 = 3600;
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// What became of a job.
 enum Done {
@@ -191,7 +191,7 @@ async fn settle(
         Ok(Done::Later(at)) => ("later", Some(at), None),
         Err(error) => {
             tracing::warn!(%error, tenant = %job.tenant_id, job = %job.id, kind = job.kind, attempts = job.attempts, "a job failed");
-            ("failed", Some(later(now, pause(job.attempts))), Some(error.to_string()))
+            ("failed", Some(later(now, jobs::pause(job.attempts, LONGEST_PAUSE))), Some(error.to_string()))
         }
     };
     metrics::counter!("tenantry_jobs_total", "kind" => job.kind.clone(), "outcome" => outcome).increment(1);
@@ -207,12 +207,6 @@ async fn settle(
     Ok(())
 }
 
-/// 5 seconds, doubled with each failure, up to an hour.
-fn pause(attempts: i32) -> SignedDuration {
-    let doublings = u32::try_from(attempts.clamp(1, 20) - 1).unwrap_or(0);
-    SignedDuration::from_secs((5_i64 << doublings).min(LONGEST_PAUSE_SECONDS))
-}
-
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_add(by).unwrap_or(now)
 }
@@ -220,12 +214,6 @@ fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_to_an_hour() {
-        let seconds: Vec<i64> = [0, 1, 2, 3, 11, 1000].map(|attempts| pause(attempts).as_secs()).to_vec();
-        assert_eq!(seconds, [5, 5, 10, 20, 3600, 3600]);
-    }
 
     #[tokio::test]
     async fn a_job_that_panics_is_a_job_that_failed() {

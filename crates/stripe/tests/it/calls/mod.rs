@@ -17,6 +17,7 @@ use tenantry_stripe::shared::{
 use tenantry_stripe::{CALLS, Client, Delete, Get, Post, Request, Verb};
 use tenantry_stripe_spec::{Spec, decode};
 
+use crate::forms::as_texts;
 use crate::world::{Told, World, key};
 
 /// Sends requests and judges them.
@@ -85,15 +86,6 @@ fn assert_filled(name: &str, place: &str, value: &Value) {
             members.iter().for_each(|(member, inner)| assert_filled(name, &format!("{place}.{member}"), inner));
         }
         _ => {}
-    }
-}
-
-fn as_texts(value: &Value) -> Value {
-    match value {
-        Value::String(text) => json!(text),
-        Value::Array(elements) => elements.iter().map(as_texts).collect(),
-        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), as_texts(value))).collect(),
-        other => json!(other.to_string()),
     }
 }
 

@@ -92,7 +92,10 @@ impl Mailer {
         let message = self.message(id, mail, now).map_err(|reason| Refused { reason, is_final: true })?;
         match tokio::time::timeout(TIMEOUT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Refused { is_final: error.is_permanent(), reason: clean(&error.to_string()) }),
+            Ok(Err(error)) => Err(Refused {
+                is_final: error.is_permanent() && !is_about_us(&error),
+                reason: clean(&error.to_string()),
+            }),
             Err(_) => Err(Refused { is_final: false, reason: "the mail server took too long".to_owned() }),
         }
     }
@@ -111,6 +114,12 @@ impl Mailer {
             .multipart(MultiPart::alternative_plain_html(letter.text, letter.html))
             .map_err(|error| error.to_string())
     }
+}
+
+/// A login or a connection that the mail server does not take: for the operator to mend, and no word on the mail.
+/// RFC 4954, section 6.
+fn is_about_us(error: &lettre::transport::smtp::Error) -> bool {
+    error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538))
 }
 
 /// The letter about a stored notice.

@@ -89,8 +89,8 @@ async fn succeeded(
     let is_ours = rows::settle(tx, (tenant, id), lease, ("succeeded", None, Some(now)), attempted).await?;
     if is_ours {
         endpoints::works(tx, tenant, delivery.endpoint_id).await?;
+        count("succeeded");
     }
-    count("succeeded");
     Ok(is_ours.then_some(Then::Finished))
 }
 
@@ -104,11 +104,14 @@ async fn failed(
 ) -> Result<Option<Then>, StoreError> {
     // The tenant first, as everybody does who changes an endpoint.
     let held = tenants::lock(tx, tenant).await?;
+    if !rows::hold_lease(tx, (tenant, id), lease).await? {
+        return Ok(None);
+    }
     // A test is tried once, and says nothing of the endpoint's health.
     let is_test = delivery.notice.kind == Kind::Test.as_str();
     let goes_on = match &held {
         Some(held) if delivery.is_enabled && !is_test => {
-            !disable_if_dead(tx, env, held, delivery.endpoint_id, attempted.status, now).await?
+            !disable_if_dead(tx, env, held, delivery, attempted.status, now).await?
         }
         _ => false,
     };
@@ -133,15 +136,17 @@ async fn disable_if_dead(
     tx: &Tx,
     env: &Env,
     held: &LockedTenant,
-    endpoint: Uuid,
+    delivery: &ClaimedDelivery,
     status: Option<i32>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
+    let (endpoint, is_first) = (delivery.endpoint_id, delivery.attempts == 1);
     let Some((url, failing_since)) = endpoints::fails(tx, held, endpoint, now).await? else {
         return Ok(true);
     };
     let is_gone = status == Some(GONE);
-    if !is_gone && now.duration_since(failing_since) < DISABLED_AFTER {
+    // The last failure may be long ago, and nothing was sent since: a first attempt alone is no proof.
+    if !is_gone && (is_first || now.duration_since(failing_since) < DISABLED_AFTER) {
         return Ok(false);
     }
     let reason = if is_gone { "gone" } else { "failing" };

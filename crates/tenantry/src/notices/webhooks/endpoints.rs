@@ -109,7 +109,8 @@ pub async fn create(
     })
 }
 
-/// Changes an endpoint. Enabling it forgets since when it failed; what it missed can be replayed.
+/// Changes an endpoint. Enabling it, or another URL, forgets since when it failed; what it missed after that can be
+/// replayed.
 pub async fn patch(
     db: &Database,
     env: &Env,
@@ -146,6 +147,9 @@ fn changed(row: &EndpointRow, url: Option<&str>, patch: &EndpointPatch) -> (Endp
     };
     if let Some(url) = url {
         differs("url", json!(row.url), json!(url));
+        if url != row.url {
+            after.failing_since = None;
+        }
         url.clone_into(&mut after.url);
     }
     if let Some(description) = &patch.description {

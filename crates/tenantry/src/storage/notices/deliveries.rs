@@ -85,6 +85,8 @@ query! {
     service DUE = "
         select greatest(next_attempt_at, lease_until) from tenantry.webhook_deliveries
         where tenant_id = $1 and id = $2 and next_attempt_at is not null";
+    service HOLD_LEASE = "
+        select 1 from tenantry.webhook_deliveries where tenant_id = $1 and id = $2 and lease_token = $3 for update";
     service SETTLE = "
         update tenantry.webhook_deliveries
         set state = $4, next_attempt_at = $5, last_status = $6, last_error = $7, response_snippet = $8, finished_at = $9,
@@ -152,6 +154,11 @@ pub async fn claim(
 /// When a delivery that is not finished can be attempted; nothing where it is finished or gone.
 pub async fn due(tx: &Tx, (tenant, id): (Uuid, Uuid)) -> Result<Option<Timestamp>, StoreError> {
     tx.opt(&DUE, &[&tenant, &id]).await?.map_or(Ok(None), |row| row.col(0))
+}
+
+/// Whether a delivery is still held under this lease; it is to the end of the transaction.
+pub async fn hold_lease(tx: &Tx, (tenant, id): (Uuid, Uuid), lease: Uuid) -> Result<bool, StoreError> {
+    Ok(tx.opt(&HOLD_LEASE, &[&tenant, &id, &lease]).await?.is_some())
 }
 
 /// What became of a claimed delivery: its state, when it is attempted again, when it was finished. False where the

@@ -51,7 +51,7 @@ query! {
     service COUNT = "select count(*) from tenantry.webhook_endpoints where tenant_id = $1";
     service SUBSCRIBED = "
         select id from tenantry.webhook_endpoints
-        where tenant_id = $1 and state = 'enabled' and (kinds = '{}' or $2 = any (kinds))
+        where tenant_id = $1 and (state = 'enabled' or disabled_reason <> 'by_hand') and (kinds = '{}' or $2 = any (kinds))
         order by id";
     service INSERT = "
         insert into tenantry.webhook_endpoints
@@ -114,7 +114,8 @@ pub async fn count(tx: &Tx, tenant: &LockedTenant) -> Result<i64, StoreError> {
     tx.one(&COUNT, &[&tenant.id()]).await?.col(0)
 }
 
-/// The enabled endpoints of a locked tenant that get notices of a kind.
+/// The endpoints of a locked tenant that get notices of a kind. One that was disabled for its failures is among them:
+/// what it misses is noted, so that it can be replayed.
 pub async fn subscribed(tx: &Tx, tenant: &LockedTenant, kind: &str) -> Result<Vec<Uuid>, StoreError> {
     tx.rows(&SUBSCRIBED, &[&tenant.id(), &kind]).await?.iter().map(|row| row.col(0)).collect()
 }

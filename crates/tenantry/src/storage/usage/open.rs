@@ -133,7 +133,7 @@ query! {
         order by s.tenant_id, s.period_start, s.sequence desc";
     both CURRENT_PLANS = "
         select plan_id, version, definition, is_default from tenantry.plan_versions where current";
-    service PLAN_VERSIONS = "
+    both PLAN_VERSIONS = "
         select v.plan_id, v.version, v.definition, v.is_default
         from unnest($1::text[], $2::int[]) as wanted (plan_id, version)
         join tenantry.plan_versions v on v.plan_id = wanted.plan_id and v.version = wanted.version";

@@ -50,8 +50,6 @@ query! {
     both ENDED_AMOUNTS = "
         select metric, sequence, amount from tenantry.usage_segment_amounts
         where tenant_id = $1 and period_start = $2";
-    both PLAN_VERSION = "
-        select plan_id, version, definition, is_default from tenantry.plan_versions where plan_id = $1 and version = $2";
 }
 
 /// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods.
@@ -107,13 +105,4 @@ pub async fn ended_amounts(
             Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?, row.try_get(2).map_err(column)?))
         })
         .collect()
-}
-
-/// One version of a plan.
-pub async fn plan_version(
-    tx: &Tx,
-    plan_id: &str,
-    version: i32,
-) -> Result<Option<super::open::PlanVersionRow>, StoreError> {
-    tx.opt(&PLAN_VERSION, &[&plan_id, &version]).await?.as_ref().map(super::open::PlanVersionRow::from_row).transpose()
 }

@@ -36,7 +36,9 @@ query! {
         group by metric";
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
-        set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8
+        set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
+            -- Refusals are counted under one limit, so that the first under another is told.
+            refused_count = case when hard_limit is distinct from $8 then 0 else refused_count end
         where tenant_id = $1 and metric = $2 and period_start = $3";
     service SET_SEGMENT_PLAN = "
         update tenantry.usage_segments

@@ -35,9 +35,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// An operation that Stripe could not be reached for is given up after this long: its idempotency keys are forgotten
 /// there about then.
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(23);
-/// The pause before an operation that Stripe could not be reached for is tried again.
-const AGAIN: SignedDuration = SignedDuration::from_secs(5);
-/// The longest such pause.
+/// The longest pause before an operation that Stripe could not be reached for is tried again.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
 
 /// What an operation is refused for, as it is told and stored.
@@ -208,7 +206,7 @@ async fn run_and_settle(
                 return Ok(Outcome::Refused(trouble));
             }
             tracing::warn!(operation = %operation.id, kind = operation.request.kind(), %error, "an operation waits");
-            let run_at = now.saturating_add(pause(job.attempts)).unwrap_or(now);
+            let run_at = now.saturating_add(jobs::pause(job.attempts, LONGEST)).unwrap_or(now);
             let reason = error.to_string();
             write_tx!(stripe.db, "postpone_operation", &[], |tx| {
                 jobs::postpone(tx, job, lease, run_at, Some(&reason)).await
@@ -216,11 +214,6 @@ async fn run_and_settle(
             Ok(Outcome::Waits(operation.id))
         }
     }
-}
-
-fn pause(attempts: i32) -> SignedDuration {
-    let factor = 1_i32 << (attempts.clamp(1, 10) - 1);
-    (AGAIN * factor).min(LONGEST)
 }
 
 async fn run(stripe: &Stripe, operation: &Operation) -> Result<Value, StepError> {

@@ -25,7 +25,7 @@ pub(super) struct Change<'a> {
     pub(super) before: Decimal,
     /// Total after it.
     pub(super) after: Decimal,
-    /// An event was refused, and none before it in this period.
+    /// An event was refused, and none before it under this limit in this period.
     pub(super) is_first_refusal: bool,
 }
 
@@ -59,25 +59,22 @@ pub(super) async fn tell(
 
 fn passed(counter: &CounterRow, standing: &Standing, threshold: Threshold) -> Option<Notice> {
     let percent = threshold.percent();
+    let limit = standing.allowance()?;
     let data = LimitThreshold {
         metric: counter.metric.clone(),
         percent,
         total: standing.total,
-        limit: standing.allowance()?,
+        limit,
         allow_overages: standing.limit.is_none(),
         period: period(counter),
     };
-    Some(Notice::new(format!("{}:{percent}:{}", counter.metric, counter.period_start), data))
+    Some(Notice::new(format!("{}:{percent}:{}:{limit}", counter.metric, counter.period_start), data))
 }
 
 fn refused(counter: &CounterRow, standing: &Standing) -> Notice {
-    let data = LimitRefused {
-        metric: counter.metric.clone(),
-        total: standing.total,
-        limit: standing.limit.unwrap_or_default(),
-        period: period(counter),
-    };
-    Notice::new(format!("{}:{}", counter.metric, counter.period_start), data)
+    let limit = standing.limit.unwrap_or_default();
+    let data = LimitRefused { metric: counter.metric.clone(), total: standing.total, limit, period: period(counter) };
+    Notice::new(format!("{}:{}:{limit}", counter.metric, counter.period_start), data)
 }
 
 fn period(counter: &CounterRow) -> Span {

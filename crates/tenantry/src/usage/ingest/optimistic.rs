@@ -20,6 +20,7 @@ use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared};
 use super::{Sources, answer, same_content};
 use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::{StoreError, Tx};
 
 /// What became of a try.
@@ -69,11 +70,11 @@ pub(super) async fn write(
     } else {
         separate(tx, firsts, &claimed, group).await?
     };
+    let sums = columns::sums(&new);
     let after = if new.is_empty() {
         Vec::new()
     } else {
         let events = columns::events(&new, group, ids, facts);
-        let sums = columns::sums(&new);
         let counters = columns::counters(&sums, &BTreeMap::new(), facts);
         let rollups = columns::rollups(&new, facts);
         let ((), after, ()) = tokio::try_join!(
@@ -84,27 +85,36 @@ pub(super) async fn write(
         if after.len() < counters.tenant_id.len() {
             return Ok(Tried::NeedsLocks);
         }
-        tell(tx, &sums, &after, facts, sources).await?;
         after
     };
-    Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &after, group, facts)))
+    let added = Added { sums, after: by_counter(&after, facts) };
+    tell(tx, &added, facts, sources).await?;
+    Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &added, group, facts)))
+}
+
+/// What a group added, by the counter's place among the facts.
+struct Added<'a> {
+    sums: BTreeMap<usize, (Decimal, i64)>,
+    /// Counters that something was added to, as they are now.
+    after: HashMap<usize, &'a CounterAfter>,
+}
+
+fn by_counter<'a>(after: &'a [CounterAfter], facts: &Facts) -> HashMap<usize, &'a CounterAfter> {
+    let by_key: HashMap<(Uuid, &str, Timestamp), &CounterAfter> =
+        after.iter().map(|after| ((after.key.0, after.key.1.as_str(), after.key.2), after)).collect();
+    let found = |(index, counter): (usize, &CounterRow)| {
+        let after = by_key.get(&(counter.tenant_id, counter.metric.as_str(), counter.period_start))?;
+        Some((index, *after))
+    };
+    facts.counters.iter().enumerate().filter_map(found).collect()
 }
 
 /// Tells of limits that came near or were reached.
-async fn tell(
-    tx: &Tx,
-    sums: &BTreeMap<usize, (Decimal, i64)>,
-    after: &[CounterAfter],
-    facts: &Facts,
-    sources: &Sources<'_>,
-) -> Result<(), StoreError> {
-    let by_key: HashMap<(Uuid, &str, Timestamp), &CounterAfter> =
-        after.iter().map(|after| ((after.key.0, after.key.1.as_str(), after.key.2), after)).collect();
-    let changes = sums.iter().filter_map(|(index, (sum, _))| {
-        let counter = &facts.counters[*index];
-        let after = by_key.get(&(counter.tenant_id, counter.metric.as_str(), counter.period_start))?;
+async fn tell(tx: &Tx, added: &Added<'_>, facts: &Facts, sources: &Sources<'_>) -> Result<(), StoreError> {
+    let changes = added.sums.iter().filter_map(|(index, (sum, _))| {
+        let after = added.after.get(index)?;
         Some(Change {
-            counter,
+            counter: &facts.counters[*index],
             included: after.included,
             hard_limit: after.hard_limit,
             before: after.total - sum,
@@ -165,20 +175,17 @@ fn outcomes(
     repeats: &[(&Prepared, &Prepared)],
     prepared: &[Prepared],
     known: &KnownKeys,
-    after: &[CounterAfter],
+    added: &Added<'_>,
     group: &[&NewEvent],
     facts: &Facts,
 ) -> Vec<(usize, Outcome)> {
-    let sums = columns::sums(new);
     let accepted: HashSet<usize> = new.iter().map(|event| event.index).collect();
     let first_of: HashMap<usize, &Prepared> = repeats.iter().map(|(event, first)| (event.index, *first)).collect();
     let mut standing: HashMap<usize, (Decimal, Option<&CounterAfter>)> = HashMap::new();
-    let after: HashMap<(Uuid, &str, Timestamp), &CounterAfter> =
-        after.iter().map(|after| ((after.key.0, after.key.1.as_str(), after.key.2), after)).collect();
     for (index, counter) in facts.counters.iter().enumerate() {
-        let found = after.get(&(counter.tenant_id, counter.metric.as_str(), counter.period_start)).copied();
+        let found = added.after.get(&index).copied();
         let before = match found {
-            Some(after) => after.total - sums.get(&index).map_or(Decimal::ZERO, |sum| sum.0),
+            Some(after) => after.total - added.sums.get(&index).map_or(Decimal::ZERO, |sum| sum.0),
             None => counter.total,
         };
         standing.insert(index, (before, found));

@@ -23,7 +23,7 @@ use secrecy::ExposeSecret as _;
 
 const STATES: &str =
     "select state || coalesce(' ' || last_status, '') || coalesce(': ' || last_error, '') from tenantry.webhook_deliveries
-     order by created_at, id";
+     order by 1";
 
 async fn tell(world: &World, tenant: Uuid, key: &str) {
     assert!(world.raise(tenant, &Notice::new(key, samples::limit_threshold(80, true))).await);
@@ -121,8 +121,11 @@ async fn a_dead_delivery_is_replayed_under_the_same_id() {
     tell(&world, t, "1").await;
     let outbound = outbound(None);
     world.work(&outbound).await;
-    assert_eq!(world.texts(STATES).await, ["dead 410: answered 410: the endpoint is gone"]);
-    let id: Uuid = world.admin.query_one("select id from tenantry.webhook_deliveries", &[]).await.unwrap().get(0);
+    // It missed the notice that it was disabled, too.
+    let missed = "dead: the endpoint is disabled";
+    assert_eq!(world.texts(STATES).await, [missed, "dead 410: answered 410: the endpoint is gone"]);
+    let gone = "select id from tenantry.webhook_deliveries where last_status = 410";
+    let id: Uuid = world.admin.query_one(gone, &[]).await.unwrap().get(0);
     // Not to an endpoint that gets nothing.
     assert!(endpoints::replay(&world.db, &world.env, on, (endpoint, id), None).await.is_err());
     let enable = EndpointPatch { enabled: Some(true), ..EndpointPatch::default() };
@@ -132,7 +135,7 @@ async fn a_dead_delivery_is_replayed_under_the_same_id() {
         let row = endpoints::replay(&world.db, &world.env, on, (endpoint, id), None).await.unwrap().done().unwrap();
         assert_eq!((row.state.as_str(), row.attempts), ("pending", 0));
         world.work(&outbound).await;
-        assert_eq!(world.texts(STATES).await, ["succeeded 204"]);
+        assert_eq!(world.texts(STATES).await, [missed, "succeeded 204"]);
     }
     let ids: BTreeSet<String> = receiver.hooks().iter().map(|hook| hook.header("webhook-id").to_owned()).collect();
     assert_eq!((receiver.hooks().len(), ids.len()), (3, 1));
@@ -176,7 +179,75 @@ async fn an_endpoint_that_fails_for_five_days_is_disabled_and_its_tenant_told() 
     world.work(&outbound).await;
     assert_eq!(receiver.hooks().len(), sent);
     assert_eq!(world.count("select count(*) from tenantry.webhook_deliveries where state = 'failed'").await, 0);
-    assert_eq!(endpoint.get_version_num(), 7);
+    let named = "select data ->> 'endpointId' from tenantry.notifications where kind = 'webhook_endpoint_disabled'";
+    assert_eq!(world.texts(named).await, [endpoint.to_string()]);
+    // What it missed meanwhile is there to be replayed.
+    let missed = "select d.id from tenantry.webhook_deliveries d join tenantry.notifications n
+                  on n.tenant_id = d.tenant_id and n.id = d.notification_id where n.dedupe_key = 'fourth'";
+    let missed: Uuid = world.admin.query_one(missed, &[]).await.unwrap().get(0);
+    let on = On { actor: Actor::System, tenant_id: t };
+    let enable = EndpointPatch { enabled: Some(true), ..EndpointPatch::default() };
+    endpoints::patch(&world.db, &world.env, on, endpoint, &enable, OPEN).await.unwrap();
+    receiver.answer_always(204, "");
+    endpoints::replay(&world.db, &world.env, on, (endpoint, missed), None).await.unwrap().done().unwrap();
+    world.work(&outbound).await;
+    assert_eq!(receiver.hooks().len(), sent + 1);
+}
+
+#[tokio::test]
+async fn one_failure_long_after_a_delivery_was_given_up_disables_nothing() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let t = world.user(None).await;
+    let endpoint = world.endpoint(t, &receiver.url).await.row.id;
+    let outbound = outbound(None);
+    receiver.answer_next(&[500; 10]);
+    tell(&world, t, "first").await;
+    world.work(&outbound).await;
+    for wait in LADDER {
+        world.advance(wait);
+        world.work(&outbound).await;
+    }
+    assert_eq!(world.texts(STATES).await, ["dead 500: answered 500"]);
+    world.advance(SignedDuration::from_hours(24 * 30));
+    receiver.answer_next(&[503]);
+    tell(&world, t, "second").await;
+    world.work(&outbound).await;
+    world.advance(LADDER[0]);
+    world.work(&outbound).await;
+    assert_eq!(world.texts(STATES).await, ["dead 500: answered 500", "succeeded 204"]);
+    // Another host does not inherit what the one before did not answer.
+    receiver.answer_next(&[503]);
+    tell(&world, t, "third").await;
+    world.work(&outbound).await;
+    let patch = EndpointPatch { url: Some(format!("{}/other", receiver.url)), ..EndpointPatch::default() };
+    let on = On { actor: Actor::System, tenant_id: t };
+    let row = endpoints::patch(&world.db, &world.env, on, endpoint, &patch, OPEN).await.unwrap();
+    assert_eq!(row.failing_since, None);
+}
+
+#[tokio::test]
+async fn who_lost_the_lease_says_nothing_of_the_endpoint() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    let t = world.user(None).await;
+    world.endpoint(t, &receiver.url).await;
+    tell(&world, t, "1").await;
+    receiver.answer_next(&[410]);
+    receiver.hold_next();
+    let outbound = outbound(None);
+    let slow = world.work(&outbound);
+    let other = async {
+        while receiver.hooks().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let steal = "update tenantry.webhook_deliveries set lease_token = gen_random_uuid()";
+        assert_eq!(world.admin.execute(steal, &[]).await.unwrap(), 1);
+        receiver.go_on();
+    };
+    tokio::join!(slow, other);
+    assert_eq!(
+        world.texts("select state from tenantry.webhook_endpoints where failing_since is null").await,
+        ["enabled"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -127,6 +127,20 @@ async fn a_refusal_for_good_is_given_up_at_once_and_a_busy_server_in_the_end() {
     assert!(world.texts(STATES).await.iter().all(|state| state.starts_with("failed: ")));
 }
 
+#[tokio::test]
+async fn a_login_that_is_refused_is_about_us_and_the_mail_waits() {
+    let (world, server) = (World::new().await, SmtpServer::start().await);
+    let outbound = outbound(Some(server.url.clone()));
+    let t = world.user(Some("ada@example.com")).await;
+    failed_payment(&world, t).await;
+    server.answer_next(&["535 bad password", "530 must issue STARTTLS first"]);
+    for _ in 0..3 {
+        world.work(&outbound).await;
+        world.advance(SignedDuration::from_mins(5));
+    }
+    assert_eq!(world.texts(STATES).await, ["sent"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_workers_send_each_mail_once() {
     let (world, server) = (World::new().await, SmtpServer::start().await);

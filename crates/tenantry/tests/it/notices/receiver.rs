@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::oneshot;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
@@ -51,6 +53,9 @@ struct Inbox {
     /// What all others are answered with; 0 is 204.
     always: u16,
     body: String,
+    /// What the next request waits for, and what lets it go on.
+    held: Option<oneshot::Receiver<()>>,
+    release: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Debug, Clone)]
@@ -80,14 +85,32 @@ impl Receiver {
         (inbox.always, inbox.body) = (status, body.to_owned());
     }
 
+    /// The next request is answered when it may go on.
+    pub(super) fn hold_next(&self) {
+        let (release, held) = oneshot::channel();
+        let mut inbox = self.inbox.lock().unwrap();
+        (inbox.held, inbox.release) = (Some(held), Some(release));
+    }
+
+    pub(super) fn go_on(&self) {
+        self.inbox.lock().unwrap().release.take().unwrap().send(()).unwrap();
+    }
+
     pub(super) fn hooks(&self) -> Vec<Hook> {
         self.inbox.lock().unwrap().hooks.clone()
     }
 }
 
 async fn take(Shared(inbox): Shared<Arc<Mutex<Inbox>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let held = {
+        let mut inbox = inbox.lock().unwrap();
+        inbox.hooks.push(Hook { path: uri.path().to_owned(), headers, body });
+        inbox.held.take()
+    };
+    if let Some(held) = held {
+        held.await.unwrap();
+    }
     let mut inbox = inbox.lock().unwrap();
-    inbox.hooks.push(Hook { path: uri.path().to_owned(), headers, body });
     let always = if inbox.always == 0 { 204 } else { inbox.always };
     let status = StatusCode::from_u16(inbox.replies.pop_front().unwrap_or(always)).unwrap();
     if status.is_redirection() {

@@ -80,6 +80,25 @@ async fn what_has_no_allowance_tells_of_none() {
 }
 
 #[tokio::test]
+async fn another_limit_within_the_period_is_told_of_anew() {
+    let world = World::new().await;
+    let t = world.user(None).await;
+    use_up(&world, t, "calls", "1", "100").await;
+    use_up(&world, t, "calls", "2", "1").await;
+    assert_eq!(world.limits(t).await.len(), 3);
+    world.change_plan(t, "pro").await;
+    use_up(&world, t, "calls", "3", "200").await;
+    use_up(&world, t, "calls", "4", "1").await;
+    use_up(&world, t, "calls", "5", "1").await;
+    let mut told = world.limits(t).await;
+    told.retain(|one| one.ends_with("/300"));
+    told.sort();
+    let due = ["limit_refused calls 300/300", "limit_threshold calls 100 300/300", "limit_threshold calls 80 300/300"];
+    assert_eq!(told, due);
+    assert_eq!(world.limits(t).await.len(), 6);
+}
+
+#[tokio::test]
 async fn use_taken_back_and_made_again_tells_of_nothing_new() {
     let world = World::new().await;
     let t = world.user(None).await;

@@ -13,6 +13,7 @@ use tenantry::tenancy::organizations::{self, NewOrganization};
 use tenantry::tenancy::{Actor, users};
 use tenantry::usage::event::{Content, NewEvent};
 use tenantry::usage::ingest::{GroupSettings, Recorder};
+use tenantry::usage::plan_change::{self, Billing, NewTerms};
 use tenantry::{worker, write_tx};
 use tenantry_domain::permission::{Overrides, Role};
 use tenantry_domain::quantity::Quantity;
@@ -82,6 +83,16 @@ impl World {
         let raised: Result<bool, StoreError> =
             write_tx!(self.db, "test_raise", &[tenant], |tx| raise(tx, env, now, tenant, notice).await);
         raised.unwrap()
+    }
+
+    /// Another plan from now on.
+    pub(super) async fn change_plan(&self, tenant: Uuid, plan: &str) {
+        let terms = NewTerms { plan: (plan.to_owned(), 1), limits: (plan.to_owned(), 1) };
+        let billing = Billing { interval: "month", status: "active" };
+        let done: Result<(), StoreError> = write_tx!(self.db, "test_plan", &[tenant], |tx| {
+            plan_change::change_plan(tx, &self.env, (tenant, self.now()), &terms, billing).await
+        });
+        done.unwrap();
     }
 
     pub(super) fn recorder(&self) -> Recorder {

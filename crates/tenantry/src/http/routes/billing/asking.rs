@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::billing::operations::{self, Asked, Begun, OperationError};
 use crate::billing::plan_choice::{Refused, Wish};
+use crate::env::whole_seconds;
 use crate::http::caller::{ManageBilling, Permitted};
 use crate::http::extract::parse_timestamp;
 use crate::http::problem::{Code, Problem};
@@ -60,7 +61,7 @@ impl ChangePlan {
         if at > now {
             return Err(wrong("must not lie in the future"));
         }
-        Ok(Some(Timestamp::from_second(at.as_second()).unwrap_or(at)))
+        Ok(Some(whole_seconds(at)))
     }
 }
 

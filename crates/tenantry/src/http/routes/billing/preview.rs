@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::asking::{BillingInterval, ChangePlan, refused, stripe, trouble_problem};
 use crate::billing::operations;
 use crate::billing::plan_choice::{self, Chosen};
+use crate::env::whole_seconds;
 use crate::http::caller::{ManageBilling, Permitted};
 use crate::http::posted::Posted;
 use crate::http::problem::Problem;
@@ -83,7 +84,7 @@ pub async fn preview(
 ) -> Result<Json<Preview>, Problem> {
     let stripe = stripe(&state)?;
     let now = state.env.clock.now();
-    let asked_at = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let asked_at = whole_seconds(now);
     let proration_date = posted.body.proration_date(now)?.unwrap_or(asked_at);
     let choices = operations::choices(&state.db, permitted.tenant_id).await.map_err(super::asking::refusal)?;
     let (present, plans) = choices.ok_or_else(Problem::not_found)?;

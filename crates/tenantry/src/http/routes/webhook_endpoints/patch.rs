@@ -34,7 +34,7 @@ pub struct PatchWebhookEndpoint {
 
 /// Change a webhook endpoint
 ///
-/// Also enables one that was disabled; what it missed can be replayed. Needs `manageBilling`.
+/// Also enables one that was disabled; what it missed after it failed can be replayed. Needs `manageBilling`.
 #[utoipa::path(
     patch, path = "/api/webhook-endpoints/{endpointId}", tag = "webhooks", operation_id = "patchWebhookEndpoint",
     params(("endpointId" = Uuid, Path, description = "The endpoint")),
