@@ -36,7 +36,14 @@ pub(super) async fn tell(
         | "customer.subscription.updated"
         | "customer.subscription.deleted" => {
             let names = KnownPrices::of(prices::all(tx).await?);
-            let Ok(subscription) = Subscription::from_json(object) else { return Ok(()) };
+            let subscription = match Subscription::from_json(object) {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    let (event, version) = (&event.id, event.payload["api_version"].as_str());
+                    tracing::warn!(event, version, %error, "an event that cannot be read tells nobody anything");
+                    return Ok(());
+                }
+            };
             let before = event.payload.pointer("/data/previous_attributes").unwrap_or(&Value::Null);
             let of = Of { tx, names: &names, subscription: &subscription, before, event };
             of.tell().await?

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::storage::usage::open;
+use crate::storage::usage::{open, segments};
 use crate::storage::{StoreError, Tx};
 
 /// What is to begin.
@@ -25,7 +25,10 @@ pub async fn possible(tx: &Tx, tenant: Uuid, at: Timestamp, begins: Begins) -> R
     // In a gap the period is still to be made, and nothing is in force.
     let Some(period) = running.or(first) else { return Ok(at) };
     let at = at.max(period.start);
-    let Some(last) = open::last_segments(tx, &[tenant], &[period.start]).await?.pop() else { return Ok(at) };
+    // Beyond an end that moved, segments are empty and never in force.
+    let segments = segments::segments_of(tx, &[tenant], &[period.start]).await?;
+    let last = segments.into_iter().rfind(|segment| segment.started_at < period.end);
+    let Some(last) = last else { return Ok(at) };
     Ok(match begins {
         Begins::Segment => at.max(last.started_at),
         Begins::Period if last.started_at == period.start => at,

@@ -53,18 +53,11 @@ query! {
     service INSERT_ITEM = "
         insert into tenantry.stripe_invoice_items (tenant_id, charge_id, invoice_item_id, target, created_at)
         values ($1, $2, $3, $4, $5)";
-    service HAS_OPEN = "
-        select exists (select from tenantry.overage_charges where tenant_id = $1 and state <> 'billed')";
 }
 
 /// The charges of a tenant that are on no invoice, the oldest first.
 pub async fn open(tx: &Tx, tenant: Uuid) -> Result<Vec<OpenCharge>, StoreError> {
     tx.rows(&OPEN, &[&tenant]).await?.iter().map(from_row).collect()
-}
-
-/// Whether a tenant has charges that are on no invoice.
-pub async fn has_open(tx: &Tx, tenant: Uuid) -> Result<bool, StoreError> {
-    tx.one(&HAS_OPEN, &[&tenant]).await?.col(0)
 }
 
 /// Notes that charges wait for a subscription that can pay them; how many did not wait before.

@@ -64,11 +64,6 @@ query! {
     service GET = "
         select tenant_id, id, kind, state, request, outcome, actor, actor_id, created_at
         from tenantry.billing_operations where tenant_id = $1 and id = $2";
-    service LAST_OF_KIND = "
-        select tenant_id, id, kind, state, request, outcome, actor, actor_id, created_at
-        from tenantry.billing_operations
-        where tenant_id = $1 and kind = $2 and state = 'succeeded'
-        order by created_at desc, id desc limit 1";
     service SETTLE = "
         update tenantry.billing_operations set state = $3, outcome = $4, finished_at = $5
         where tenant_id = $1 and id = $2 and state = 'running'";
@@ -104,11 +99,6 @@ pub async fn running(tx: &Tx, tenant: Uuid) -> Result<Option<OperationRow>, Stor
 /// An operation.
 pub async fn get(tx: &Tx, tenant: Uuid, id: Uuid) -> Result<Option<OperationRow>, StoreError> {
     tx.opt(&GET, &[&tenant, &id]).await?.as_ref().map(from_row).transpose()
-}
-
-/// The newest operation of a kind that succeeded.
-pub async fn last_of_kind(tx: &Tx, tenant: Uuid, kind: &str) -> Result<Option<OperationRow>, StoreError> {
-    tx.opt(&LAST_OF_KIND, &[&tenant, &kind]).await?.as_ref().map(from_row).transpose()
 }
 
 /// Writes what became of an operation; false where somebody else did already.

@@ -151,9 +151,13 @@ async fn attack_12_cursors_and_idempotency_keys_of_others_give_nothing_of_theirs
     let cursor = page.body["nextCursor"].as_str().unwrap();
     let (other_id, other) = app.user().await;
     let path = format!("/api/tenants/{other_id}/members?limit=50&cursor={cursor}");
-    for row in app.get(&other, &path).await.body["data"].as_array().unwrap() {
-        assert_eq!(row["userId"], other_id.to_string());
-    }
+    // The cursor is a position and no more: after it comes what of one's own sorts behind it.
+    let answer = app.get(&other, &path).await;
+    let whole = app.get(&other, &format!("/api/tenants/{other_id}/members")).await;
+    let seen: Vec<&Value> = answer.body["data"].as_array().unwrap().iter().map(|row| &row["userId"]).collect();
+    let own: Vec<&Value> = whole.body["data"].as_array().unwrap().iter().map(|row| &row["userId"]).collect();
+    assert_eq!(own, [&json!(other_id)]);
+    assert!(seen.iter().all(|user| own.contains(user)), "{answer:?}");
     let make = async |token: &str| {
         let request = app.request("POST", "/api/tenants").bearer_auth(token).header("idempotency-key", "the-same");
         send(request.json(&json!({ "name": "Secret plans" }))).await

@@ -218,6 +218,9 @@ impl Two {
         let sql = "select (select md5(string_agg(t::text, '|' order by id)) from tenantry.tenants t where id = $1)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.tenant_members m where tenant_id = $1)
             || (select md5(string_agg(k::text, '|' order by id)) from tenantry.api_keys k where tenant_id = $1)
+            || (select md5(string_agg(e::text, '|' order by id)) from tenantry.webhook_endpoints e where tenant_id = $1)
+            || (select md5(string_agg(d::text, '|' order by id)) from tenantry.webhook_deliveries d where tenant_id = $1)
+            || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
         self.app.admin.query_one(sql, &[&self.foreign.tenant]).await.unwrap().get(0)

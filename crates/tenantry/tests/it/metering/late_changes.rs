@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use tenantry::tenancy::Actor;
+use tenantry::usage::instant::{Begins, possible};
 
 use super::world::{World, at};
 
@@ -227,5 +228,29 @@ async fn changes_of_before_the_tenant_was_here_reach_what_came_after() {
     world.work().await;
     assert_eq!(world.charges(t).await, ["tokens 0 45"]);
     assert_eq!(world.periods(t).await[1..], ["03-15 04-01 closed", "04-01 05-01 open"]);
+    world.books_are_right().await;
+}
+
+/// Segments that began beyond an end that moved are empty, and nothing of what is told of the time before it.
+#[tokio::test]
+async fn a_shortened_period_takes_changes_of_its_time() {
+    let world = World::new().await;
+    let t = world.user().await;
+    let day = |day: &str| at(&format!("2026-{day}T00:00:00Z"));
+    for (from, plan) in [("03-20", "pro"), ("03-24", "free")] {
+        world.env.clock.set(day(from));
+        world.change_plan(t, plan, day(from)).await;
+    }
+    world.new_anchor(t, "pro", day("03-22")).await;
+    let tx = world.db.read_as_service("test", &[t]).await.unwrap();
+    for (told, begins, expected) in [
+        ("03-21", Begins::Segment, "03-21"),
+        ("03-21", Begins::Period, "03-21"),
+        ("03-18", Begins::Segment, "03-20"),
+        ("03-23", Begins::Segment, "03-23"),
+    ] {
+        assert_eq!(possible(&tx, t, day(told), begins).await.unwrap(), day(expected), "{told} {begins:?}");
+    }
+    tx.rollback().await.unwrap();
     world.books_are_right().await;
 }

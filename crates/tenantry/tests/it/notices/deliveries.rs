@@ -123,7 +123,7 @@ async fn a_dead_delivery_is_replayed_under_the_same_id() {
     world.work(&outbound).await;
     // It missed the notice that it was disabled, too.
     let missed = "dead: the endpoint is disabled";
-    assert_eq!(world.texts(STATES).await, [missed, "dead 410: answered 410: the endpoint is gone"]);
+    assert_eq!(world.texts(STATES).await, ["dead 410: answered 410: the endpoint is gone", missed]);
     let gone = "select id from tenantry.webhook_deliveries where last_status = 410";
     let id: Uuid = world.admin.query_one(gone, &[]).await.unwrap().get(0);
     // Not to an endpoint that gets nothing.

@@ -77,6 +77,9 @@ async fn the_sandbox_starts_and_stops_with_the_server_and_knows_the_plans() {
     let other = self::folder();
     let second = Server::start(&other);
     assert_ne!(sandbox(&second), url);
+    let arguments = arguments_of_all();
+    let mut log: String = [&server, &second].map(|one| one.banner.join("\n")).concat();
+    let second_log = second.log.clone();
     assert_eq!(second.stop("-TERM"), Some(0));
     // No secret of the data folders is in a log or among the arguments of a process.
     let secrets: Vec<String> = ["jwt-secret", "sandbox/secret-key", "sandbox/webhook-secret"]
@@ -84,8 +87,10 @@ async fn the_sandbox_starts_and_stops_with_the_server_and_knows_the_plans() {
         .flat_map(|name| [folder.data().join(name), other.data().join(name)])
         .map(|path| std::fs::read_to_string(path).unwrap().trim().to_owned())
         .collect();
-    let log = std::fs::read_to_string(&server.log).unwrap() + &server.banner.join("\n");
-    let arguments = arguments_of_all();
+    for path in [&server.log, &second_log] {
+        log += &std::fs::read_to_string(path).unwrap();
+    }
+    assert!(log.len() > 500, "{log}");
     for secret in &secrets {
         assert!(!log.contains(secret) && !arguments.contains(secret));
     }

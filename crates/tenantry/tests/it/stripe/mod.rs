@@ -9,6 +9,7 @@
 mod access;
 mod changes;
 mod checkout;
+mod dying;
 mod elsewhere;
 mod failures;
 mod inbox;

@@ -2,9 +2,6 @@
 //! correction. What Stripe's invoices ask for is the price of the events, also with a crash at each step.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use jiff::{SignedDuration, Timestamp};
 use tenantry::billing::operations::Asked;
@@ -15,6 +12,7 @@ use tenantry_sandbox::{FaultAction, FaultRule};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::dying::dying;
 use super::metered::{Ledger, charges, is_paid_once, items, metered};
 use super::world::{VISA, World, settings, wish};
 
@@ -30,34 +28,13 @@ enum Trouble {
     Errors,
 }
 
-/// A future that is dropped when it would wait for the n-th time.
-struct Dies<F> {
-    inner: Pin<Box<F>>,
-    waits: usize,
-}
-
-impl<F: Future> Future for Dies<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.waits == 0 {
-            return Poll::Ready(None);
-        }
-        self.waits -= 1;
-        self.inner.as_mut().poll(context).map(Some)
-    }
-}
-
-/// None where it died before it was done.
-async fn dying<F: Future>(waits: usize, future: F) -> Option<F::Output> {
-    Dies { inner: Box::pin(future), waits }.await
-}
-
 struct Life {
     world: World,
     tenant: Uuid,
     trouble: Trouble,
     crashes: Cell<usize>,
+    /// Workers that died before they were done, or calls that met a fault.
+    harmed: Cell<usize>,
 }
 
 impl Life {
@@ -75,6 +52,9 @@ impl Life {
             }
         }
         self.world.work().await;
+        let left = self.world.control.faults().iter().map(|fault| usize::try_from(fault.times).unwrap()).sum::<usize>();
+        let all: usize = faults.iter().map(|fault| 2 * usize::try_from(fault.times).unwrap()).sum();
+        self.harmed.set(self.harmed.get() + all - left);
     }
 
     /// Workers die a few times, each at another step than the one before, and leave their leases behind.
@@ -88,7 +68,8 @@ impl Life {
                 worker::run_due(&self.world.db, &self.world.env, &never).await.unwrap();
                 worker::work_due(&self.world.stripe).await.unwrap()
             };
-            dying(1 + (count * 7) % 101, lives).await;
+            let died = dying(1 + (count * 7) % 101, lives).await.is_none();
+            self.harmed.set(self.harmed.get() + usize::from(died));
         }
         // By then every lease is over.
         self.world.move_to(self.world.later("3m")).await;
@@ -118,7 +99,7 @@ async fn three_months(trouble: Trouble) {
     world.move_to(world.later("1h")).await;
     let begin = world.now();
     world.buy(tenant, "basic").await;
-    let life = Life { world, tenant, trouble, crashes: Cell::new(0) };
+    let life = Life { world, tenant, trouble, crashes: Cell::new(0), harmed: Cell::new(0) };
     let world = &life.world;
     let bounds: Vec<Timestamp> = ["0mo", "1mo", "2mo", "3mo", "4mo"].iter().map(|span| world.later(span)).collect();
     let after = |instant: Timestamp, hours: i64| instant.checked_add(SignedDuration::from_hours(hours)).unwrap();
@@ -150,6 +131,11 @@ async fn three_months(trouble: Trouble) {
     let expected = ledger.price(&bounds, &plans);
     assert!(expected > 1000, "the months cost something: {expected}");
     is_paid_once(world, life.tenant, expected).await;
+    let harmed = life.harmed.get();
+    match trouble {
+        Trouble::Nothing => assert_eq!(harmed, 0),
+        _ => assert!(harmed > 20, "{trouble:?} happened {harmed} times"),
+    }
     world.finish().await;
 }
 
