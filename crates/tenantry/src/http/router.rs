@@ -36,6 +36,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::create::create, tenants::list::list))
         .routes(routes!(tenants::get::get, tenants::patch::patch, tenants::delete::delete))
         .routes(routes!(tenants::leave::leave))
+        .routes(routes!(tenants::transfer_ownership::transfer_ownership))
         .routes(routes!(members::add::add, members::list::list))
         .routes(routes!(members::change::change, members::remove::remove))
         .routes(routes!(keys::create::create, keys::list::list))

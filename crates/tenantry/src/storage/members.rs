@@ -64,6 +64,8 @@ query! {
         order by t.created_at, t.id
         limit $4";
     service OWNERS = "select count(*) from tenantry.tenant_members where tenant_id = $1 and role = 'owner'";
+    service OWNER_IDS = "
+        select user_id from tenantry.tenant_members where tenant_id = $1 and role = 'owner' order by user_id";
     service INSERT = "
         insert into tenantry.tenant_members (tenant_id, user_id, role, permissions, created_at, updated_at)
         values ($1, $2, $3, $4, $5, $5)
@@ -116,6 +118,11 @@ pub async fn memberships(tx: &Tx, user: Uuid, after: Option<After>, limit: i64) 
 /// How many owners a locked tenant has.
 pub async fn owners(tx: &Tx, tenant: &LockedTenant) -> Result<i64, StoreError> {
     tx.one(&OWNERS, &[&tenant.id()]).await?.col(0)
+}
+
+/// The owners of a locked tenant.
+pub async fn owner_ids(tx: &Tx, tenant: &LockedTenant) -> Result<Vec<Uuid>, StoreError> {
+    tx.rows(&OWNER_IDS, &[&tenant.id()]).await?.iter().map(|row| row.col(0)).collect()
 }
 
 /// Makes a user a member of a locked tenant; false where it is one already.

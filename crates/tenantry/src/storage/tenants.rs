@@ -19,7 +19,7 @@ pub struct TenantRow {
     pub name: String,
     /// For URLs; never a key, never an input to authorization.
     pub slug: String,
-    /// Who created it; roles are in `tenant_members`.
+    /// Who created it, or whom it was handed over to last; roles are in `tenant_members`.
     pub owner_id: Uuid,
     /// A JSON object; `billing_email` is in it.
     pub settings: serde_json::Value,
@@ -106,6 +106,10 @@ query! {
         update tenantry.tenants set name = $2, slug = $3, settings = $4, updated_at = $5
         where id = $1 and deleted_at is null
         returning id, type, name, slug, owner_id, settings, created_at, updated_at";
+    service SET_OWNER = "
+        update tenantry.tenants set owner_id = $2, updated_at = $3
+        where id = $1 and deleted_at is null
+        returning id, type, name, slug, owner_id, settings, created_at, updated_at";
     service DELETE = "
         update tenantry.tenants set deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
 }
@@ -148,6 +152,17 @@ pub async fn update(
     now: Timestamp,
 ) -> Result<LockedTenant, StoreError> {
     let row = tx.one(&UPDATE, &[&tenant.id(), &name, &slug, &settings, &now]).await?;
+    Ok(LockedTenant(TenantRow::from_row(&row)?))
+}
+
+/// Writes who a locked tenant was handed over to.
+pub async fn set_owner(
+    tx: &Tx,
+    tenant: &LockedTenant,
+    owner: Uuid,
+    now: Timestamp,
+) -> Result<LockedTenant, StoreError> {
+    let row = tx.one(&SET_OWNER, &[&tenant.id(), &owner, &now]).await?;
     Ok(LockedTenant(TenantRow::from_row(&row)?))
 }
 

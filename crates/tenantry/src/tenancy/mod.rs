@@ -17,6 +17,7 @@ pub mod organizations;
 pub mod security;
 mod slugs;
 pub mod subscription;
+pub mod transfer;
 pub mod users;
 mod validate;
 

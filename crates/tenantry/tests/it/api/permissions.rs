@@ -21,8 +21,8 @@ enum Need {
     Path(&'static str),
     /// Any member of the tenant of the path.
     MemberOfPath,
-    /// An owner of the tenant of the path.
-    OwnerOfPath,
+    /// An owner of the tenant of the path, for what only owners do.
+    OwnerOfPath(&'static str),
 }
 
 /// Method, path, body, and whom it answers. Bodies may be refused for what is in them; they get past permissions.
@@ -36,8 +36,9 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/permissions/check?userId={id}&tenantId={id}&permission=viewUsage", "", Need::ServiceKey),
     ("GET", "/api/tenants/{id}", "", Need::MemberOfPath),
     ("PATCH", "/api/tenants/{id}", "{}", Need::Path("manageMembers")),
-    ("DELETE", "/api/tenants/{id}", "", Need::OwnerOfPath),
+    ("DELETE", "/api/tenants/{id}", "", Need::OwnerOfPath("deleteTenant")),
     ("POST", "/api/tenants/{id}/leave", "", Need::MemberOfPath),
+    ("POST", "/api/tenants/{id}/transfer-ownership", r#"{"userId": "{nobody}"}"#, Need::OwnerOfPath("transferTenant")),
     ("GET", "/api/tenants/{id}/members", "", Need::MemberOfPath),
     ("POST", "/api/tenants/{id}/members", r#"{"userId": "{nobody}", "role": "member"}"#, Need::Path("manageMembers")),
     ("PATCH", "/api/tenants/{id}/members/{nobody}", r#"{"role": "member"}"#, Need::Path("manageMembers")),
@@ -103,7 +104,7 @@ fn refusal(role: &str, need: Need) -> Option<u16> {
         }
         ("key", Need::MemberOfPath) => None,
         (_, Need::MemberOfPath) => (!is_member).then_some(404),
-        (_, Need::OwnerOfPath) => (role != "owner").then_some(403),
+        (_, Need::OwnerOfPath(_)) => (role != "owner").then_some(403),
     }
 }
 
@@ -215,7 +216,7 @@ fn event(role: &str, need: Need, status: u16, (home, own): (Uuid, Uuid)) -> Vec<
         Need::Header(_) if role == "stranger" => ("forbidden_tenant", None, home),
         _ if status == 404 => ("unknown_tenant", None, home),
         Need::Header(permission) | Need::Path(permission) => ("insufficient_permissions", Some(permission), home),
-        Need::OwnerOfPath => ("insufficient_permissions", Some("deleteTenant"), home),
+        Need::OwnerOfPath(needed) => ("insufficient_permissions", Some(needed), home),
         Need::ServiceKey => ("insufficient_permissions", Some("serviceKey"), own),
         Need::SignedIn => ("insufficient_permissions", Some("user"), own),
         Need::SignedInOrService => ("insufficient_permissions", Some("createTenant"), own),

@@ -6,6 +6,7 @@ pub mod get;
 pub mod leave;
 pub mod list;
 pub mod patch;
+pub mod transfer_ownership;
 
 use serde::Serialize;
 use utoipa::ToSchema;
