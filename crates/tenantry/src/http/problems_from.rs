@@ -28,6 +28,9 @@ impl From<TenancyError> for Problem {
             error @ TenancyError::ActiveSubscription(_) => {
                 Self::new(Code::ActiveSubscription).detail(error.to_string())
             }
+            TenancyError::UnbilledUsage(ref metrics) => {
+                Self::new(Code::UnbilledUsage).detail(error.to_string()).figure("metrics", metrics.clone())
+            }
             TenancyError::NoCatalog => Self::internal("no plan catalog is loaded"),
         }
     }

@@ -36,7 +36,7 @@ refusals! {
     WriteRefusals = [
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
         InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember, SlugTaken,
-        ActiveSubscription, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
+        ActiveSubscription, UnbilledUsage, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
         Internal, Unavailable, Timeout
     ];
     /// Of every route that asks for something that needs Stripe.

@@ -9,6 +9,7 @@ pub mod apply;
 pub mod catalog;
 pub mod error;
 pub mod events;
+pub mod farewell;
 pub mod inbox;
 pub mod invoices;
 pub mod operations;

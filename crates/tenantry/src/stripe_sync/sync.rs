@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::apply::{self, Applied};
 use super::error::SyncError;
 use super::plans::KnownPrices;
-use super::{Stripe, state};
+use super::{Stripe, farewell, state};
 use crate::storage::stripe::customers;
 use crate::write_tx;
 
@@ -61,7 +61,11 @@ pub async fn sync_leased(stripe: &Stripe, lease: &Lease) -> Result<Applied, Sync
     if !read.foreign.is_empty() {
         tracing::info!(tenant = %lease.tenant_id, subscriptions = ?read.foreign, "subscriptions without a price of ours are left alone");
     }
-    apply::apply(stripe, lease, &read).await
+    let applied = apply::apply(stripe, lease, &read).await?;
+    if applied.is_gone {
+        farewell::end_subscriptions(stripe, lease, &read).await?;
+    }
+    Ok(applied)
 }
 
 /// The customer of a tenant; none where it has none.

@@ -51,6 +51,9 @@ pub enum TenancyError {
     /// The tenant pays for a plan.
     #[error("the tenant is subscribed to the plan `{0}`: cancel the subscription first")]
     ActiveSubscription(String),
+    /// Use above the included quantity of these metrics is on no invoice yet.
+    #[error("use of {} above the included quantity is still to be billed: delete after the period was billed", .0.join(", "))]
+    UnbilledUsage(Vec<String>),
     /// The present state does not allow it; says which state, and what to do.
     #[error("{0}")]
     Conflict(String),

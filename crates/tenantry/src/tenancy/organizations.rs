@@ -12,7 +12,10 @@ use super::idempotency::{self, Answer, Claim, Idempotent};
 use super::slugs::{self, Wanted};
 use super::{Actor, TenancyError, subscription, validate};
 use crate::env::Env;
+use crate::storage::jobs::{self, NewJob};
+use crate::storage::stripe::operations;
 use crate::storage::tenants::{self, LockedTenant, NewTenant, SLUG_CONSTRAINT, TenantRow};
+use crate::storage::usage::unbilled as unbilled_usage;
 use crate::storage::{Database, StoreError, Tx, keys, members, subscriptions, users};
 use crate::write_tx;
 
@@ -156,9 +159,30 @@ fn settings(changed: &mut Map<String, Value>, old: &Value, billing_email: Option
     Value::Object(settings)
 }
 
+/// Kind of the jobs that end at Stripe what a deleted tenant left there: open checkouts, and what was bought meanwhile.
+pub const FAREWELL_JOB: &str = "leave_stripe";
+
+/// What is deleted although something is still to be billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unbilled {
+    /// Nothing: the deletion is refused.
+    Refuse,
+    /// It is billed as it would be, where somebody can still pay it. For the host application.
+    Leave,
+}
+
 /// Deletes an organization: nobody is a member any more, its keys are revoked, its free subscription ends, its slug
 /// is free. Usage and audit trail stay.
-pub async fn delete(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Result<(), TenancyError> {
+pub async fn delete(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    tenant: Uuid,
+    unbilled: Unbilled,
+) -> Result<(), TenancyError> {
+    if unbilled == Unbilled::Leave && !matches!(actor, Actor::ServiceKey(_) | Actor::System) {
+        return Err(TenancyError::invalid("unbilled", "only a service key leaves usage unbilled"));
+    }
     let now = env.clock.now();
     write_tx!(db, "delete_tenant", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
@@ -166,15 +190,32 @@ pub async fn delete(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Res
         if held.row().is_personal() {
             return Err(TenancyError::PersonalTenant("cannot be deleted: it stands for its user"));
         }
-        refuse_paid(tx, &held).await?;
+        refuse_unsettled(tx, &held, unbilled).await?;
         let keys = keys::revoke_all(tx, &held, now).await?;
         let members = members::remove_all(tx, &held).await?;
         subscriptions::end(tx, &held, now).await?;
         let payload = json!({ "slug": held.row().slug, "members": members, "keys_revoked": keys });
         let deed = Deed { kind: "tenant.deleted", actor, subject_id: Some(tenant), payload };
         audit::append(tx, &held, env, now, deed).await?;
+        let job = NewJob { id: env.ids.uuid_v7(now), dedupe_key: tenant.to_string(), payload: &json!({}) };
+        jobs::insert(tx, tenant, FAREWELL_JOB, &[job], now).await?;
         Ok(tenants::delete(tx, &held, now).await?)
     })
+}
+
+/// Whether nothing is under way, paid for or still to be billed.
+async fn refuse_unsettled(tx: &Tx, tenant: &LockedTenant, unbilled: Unbilled) -> Result<(), TenancyError> {
+    refuse_paid(tx, tenant).await?;
+    if operations::running(tx, tenant.id()).await?.is_some() {
+        return Err(TenancyError::Conflict(
+            "a change of the subscription is under way: try again when it is done".into(),
+        ));
+    }
+    let metrics = unbilled_usage::metrics(tx, tenant).await?;
+    if unbilled == Unbilled::Refuse && !metrics.is_empty() {
+        return Err(TenancyError::UnbilledUsage(metrics));
+    }
+    Ok(())
 }
 
 /// A plan that costs something is canceled first, so that nobody goes on paying for what is gone.

@@ -116,6 +116,8 @@ problems! {
         "Another change of this subscription is not done yet. Wait and send the request again.";
     SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
+    UnbilledUsage, "unbilled_usage", CONFLICT, "Usage is still to be billed",
+        "Use of `metrics` above the included quantity is on no invoice yet, so the tenant is not deleted. Wait until its period was billed; a service key may leave it with `unbilled=leave`.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is larger than the server takes. Send it in parts.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",

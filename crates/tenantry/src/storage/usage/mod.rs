@@ -7,3 +7,4 @@ pub mod facts;
 pub mod open;
 pub mod report;
 pub mod segments;
+pub mod unbilled;

@@ -12,6 +12,7 @@ mod checkout;
 mod dying;
 mod elsewhere;
 mod failures;
+mod farewell;
 mod inbox;
 mod invoices;
 mod metered;

@@ -132,6 +132,8 @@ async fn a_refused_operation_leaves_no_trace_in_the_trail() {
     let owner = world.user().await;
     let tenant = world.organization(owner).await;
     let member = world.member(&tenant, Role::Member).await;
-    organizations::delete(&world.db, &world.env, Actor::User(member), tenant.id).await.unwrap_err();
+    organizations::delete(&world.db, &world.env, Actor::User(member), tenant.id, organizations::Unbilled::Refuse)
+        .await
+        .unwrap_err();
     assert_eq!(world.deeds(tenant.id).await, ["tenant.created", "member.added"]);
 }
