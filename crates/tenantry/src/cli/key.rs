@@ -52,6 +52,9 @@ pub(super) struct Create {
     /// For people
     #[arg(long, default_value = "command line")]
     name: String,
+    /// Requests that each replica answers in a minute [default: as many as come]
+    #[arg(long, value_name = "NUMBER")]
+    requests_per_minute: Option<u32>,
 }
 
 pub(super) async fn run(session: &Session, key: Key) -> Result<ExitCode, Failure> {
@@ -82,6 +85,7 @@ async fn made(session: &Session, opened: &Deployment, create: &Create) -> Result
         name: create.name.clone(),
         scopes,
         expires_at: None,
+        requests_per_minute: create.requests_per_minute,
     };
     let (db, env) = (&opened.db, &session.env);
     match create.tenant {
@@ -109,7 +113,8 @@ async fn listed(session: &Session, opened: &Deployment, tenant: Option<Uuid>) ->
             json!({
                 "id": key.id, "tenantId": key.tenant_id, "name": key.name, "prefix": key.prefix, "scopes": key.scopes,
                 "createdAt": key.created_at, "expiresAt": key.expires_at, "revokedAt": key.revoked_at,
-                "lastUsedAt": key.last_used_at,
+                "lastUsedAt": key.last_used_at, "replacedBy": key.replaced_by,
+                "requestsPerMinute": key.requests_per_minute,
             })
         })
         .collect();

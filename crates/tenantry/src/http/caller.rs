@@ -7,12 +7,13 @@
 use std::marker::PhantomData;
 
 use axum::extract::{FromRequestParts, Path};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use tenantry_domain::permission::{Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
 
 use super::auth::{self, ContextHeader};
+use super::key_limiter::Slot;
 use super::problem::{Code, Problem, RequestIdentity};
 use super::security;
 use super::state::AppState;
@@ -68,7 +69,7 @@ impl FromRequestParts<AppState> for Caller {
             return Ok(known.clone());
         }
         let caller = Self {
-            actor: authenticate(&parts.headers, state).await?,
+            actor: authenticate(parts, state).await?,
             request_id: parts.extensions.get::<RequestIdentity>().map(|id| id.0),
             address: parts
                 .extensions
@@ -80,8 +81,8 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<Actor, Problem> {
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,
@@ -92,7 +93,7 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Pr
         .map(|(_, token)| token.trim())
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
-    if token.starts_with(auth::KEY_PREFIX) { key(token, state).await } else { user(token, state).await }
+    if token.starts_with(auth::KEY_PREFIX) { key(token, parts, state).await } else { user(token, state).await }
 }
 
 async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
@@ -104,7 +105,7 @@ async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
     Ok(Actor::User(claims.id))
 }
 
-async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
+async fn key(token: &str, parts: &Parts, state: &AppState) -> Result<Actor, Problem> {
     let unknown = || Problem::new(Code::Unauthenticated);
     let presented = auth::parse_key(token).ok_or_else(unknown)?;
     let key = if let Some(key) = state.known.key(presented.id) {
@@ -116,6 +117,13 @@ async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
     };
     if !presented.matches(&key.secret_hash) {
         return Err(unknown());
+    }
+    if let Some(per_minute) = key.requests_per_minute {
+        let (standing, answered) = state.key_limiter.count(key.id, per_minute);
+        if let Some(slot) = parts.extensions.get::<Slot>() {
+            slot.put(standing);
+        }
+        answered?;
     }
     state.key_uses.note(key.id);
     Ok(match key.tenant_id {

@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod caller;
 pub mod extract;
+pub mod key_limiter;
 pub mod limiter;
 mod observe;
 pub mod openapi;

@@ -25,12 +25,12 @@ refusals! {
     /// Of every route that reads something of a tenant's.
     ReadRefusals = [
         InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
-        ValidationFailed, Internal, Unavailable, Timeout
+        ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
     /// Of reading usage.
     UsageReadRefusals = [
         InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
-        UnknownMetric, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
+        UnknownMetric, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of every route that changes something of a tenant's.
     WriteRefusals = [
@@ -44,7 +44,7 @@ refusals! {
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,
         Unauthenticated, AuthenticationRequired, CardDeclined, ForbiddenTenant, InsufficientPermissions, NotFound,
         AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict, IdempotencyInFlight, NothingToResume,
-        OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal,
+        OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal,
         StripeRefused, CatalogNotPushed, StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
     ];
     /// Of the webhook that Stripe calls.
@@ -55,7 +55,7 @@ refusals! {
     UsageRefusals = [
         InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, ForbiddenTenant,
         InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
-        TimestampTooOld, TimestampInFuture, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
+        TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of routes that anybody may ask.
     OpenRefusals = [Internal, Unavailable, Timeout];

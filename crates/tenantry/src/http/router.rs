@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Router, routing};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -13,6 +13,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::key_limiter::tell;
 use super::observe::{Observer, observe};
 use super::openapi::Document;
 use super::problem::{Problem, panic_response, render};
@@ -41,6 +42,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(members::change::change, members::remove::remove))
         .routes(routes!(keys::create::create, keys::list::list))
         .routes(routes!(keys::revoke::revoke))
+        .routes(routes!(keys::rotate::rotate))
         .routes(routes!(billing::plans::plans))
         .routes(routes!(billing::subscription::subscription))
         .routes(routes!(billing::invoices::invoices))
@@ -95,6 +97,7 @@ pub fn router(
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.timeout))
         .layer(CatchPanicLayer::custom(panic_response))
+        .layer(from_fn(tell))
         .layer(from_fn_with_state(Arc::new(Observer::default()), observe))
         .layer(from_fn_with_state(env, render))
         .with_state(state)

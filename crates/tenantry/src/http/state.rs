@@ -7,6 +7,7 @@ use tenantry_domain::plan::Catalog;
 use uuid::Uuid;
 
 use super::auth::TokenVerifier;
+use super::key_limiter::KeyLimiter;
 use super::limiter::SlugLimiter;
 use crate::env::Env;
 use crate::notices::webhooks::UrlPolicy;
@@ -36,6 +37,8 @@ pub struct AppState {
     pub known: Arc<Known>,
     /// When keys were last used.
     pub key_uses: KeyUses,
+    /// Requests of keys that have a limit.
+    pub key_limiter: Arc<KeyLimiter>,
     /// Guesses of slugs per caller.
     pub slug_limiter: Arc<SlugLimiter>,
     /// What webhooks may reach.

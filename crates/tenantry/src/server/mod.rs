@@ -205,6 +205,7 @@ pub fn start(
         catalog: Arc::new(catalog),
         known: Arc::default(),
         key_uses: KeyUses::new(db.clone(), env.clone()),
+        key_limiter: Arc::default(),
         slug_limiter: Arc::default(),
         webhooks: webhook_policy(config),
         stripe: stripe.clone(),

@@ -1,5 +1,7 @@
 //! Rows of `api_keys`. A secret never gets here: only the SHA-256 of its random bytes does.
 
+use std::num::NonZeroU32;
+
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -29,6 +31,10 @@ pub struct KeyRow {
     pub created_at: Timestamp,
     /// First instant at which it no longer works.
     pub expires_at: Option<Timestamp>,
+    /// Requests that are answered in a minute; none: as many as come.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// The key that it was rotated to.
+    pub replaced_by: Option<Uuid>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, to about a minute.
@@ -46,6 +52,8 @@ pub struct PresentedKey {
     pub secret_hash: [u8; 32],
     /// Names of permissions.
     pub scopes: Vec<String>,
+    /// Requests that are answered in a minute; none: as many as come.
+    pub requests_per_minute: Option<NonZeroU32>,
     /// Neither revoked nor expired when it was read. The database judges that by its own time, as it does in its
     /// policies: a key expires in real time, wherever the clock of development was moved to.
     pub works: bool,
@@ -68,37 +76,48 @@ pub struct NewKeyRow<'a> {
     /// SHA-256 of the secret bytes.
     pub secret_hash: &'a [u8; 32],
     /// Names of permissions.
-    pub scopes: &'a [&'a str],
+    pub scopes: &'a [String],
     /// The user who makes it.
     pub created_by: Option<Uuid>,
     /// First instant at which it no longer works.
     pub expires_at: Option<Timestamp>,
+    /// Requests that are answered in a minute; none: as many as come.
+    pub requests_per_minute: Option<NonZeroU32>,
 }
 
 query! {
     service FIND = "
-        select id, tenant_id, secret_hash, scopes, revoked_at is null and (expires_at is null or expires_at > now())
+        select id, tenant_id, secret_hash, scopes, revoked_at is null and (expires_at is null or expires_at > now()),
+               requests_per_minute
         from tenantry.api_keys where id = $1";
     both GET = "
-        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at,
+               requests_per_minute, replaced_by
         from tenantry.api_keys where tenant_id = $1 and id = $2";
     both LIST = "
-        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at,
+               requests_per_minute, replaced_by
         from tenantry.api_keys
         where tenant_id = $1
           and ($2::timestamptz is null or (created_at, id) > ($2, $3::uuid))
         order by created_at, id
         limit $4";
     service LIST_SERVICE = "
-        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at
+        select id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at,
+               requests_per_minute, replaced_by
         from tenantry.api_keys where tenant_id is null order by created_at, id";
     service INSERT = "
         insert into tenantry.api_keys
-            (id, tenant_id, name, prefix, secret_hash, scopes, created_by, expires_at, created_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-        returning id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at";
+            (id, tenant_id, name, prefix, secret_hash, scopes, created_by, expires_at, created_at, requests_per_minute)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        returning id, tenant_id, name, prefix, scopes, created_by, created_at, expires_at, revoked_at, last_used_at,
+                  requests_per_minute, replaced_by";
     service REVOKE = "
         update tenantry.api_keys set revoked_at = $3 where tenant_id = $1 and id = $2 and revoked_at is null";
+    service REPLACE = "
+        update tenantry.api_keys set replaced_by = $3, expires_at = least(expires_at, $4)
+        where tenant_id = $1 and id = $2 and replaced_by is null
+          and revoked_at is null and (expires_at is null or expires_at > now())";
     service REVOKE_SERVICE = "
         update tenantry.api_keys set revoked_at = $2 where tenant_id is null and id = $1 and revoked_at is null";
     service REVOKE_ALL = "
@@ -126,10 +145,23 @@ fn listed(row: &Row) -> Result<KeyRow, StoreError> {
         expires_at: row.col(7)?,
         revoked_at: row.col(8)?,
         last_used_at: row.col(9)?,
+        requests_per_minute: per_minute(row, 10)?,
+        replaced_by: row.col(11)?,
     })
 }
 
-/// The key with this id, of whatever tenant. Id, tenant, hash, scopes and expiry never change; whether it
+/// A limit as it is stored.
+fn per_minute(row: &Row, column: usize) -> Result<Option<NonZeroU32>, StoreError> {
+    let stored: Option<i32> = row.col(column)?;
+    stored
+        .map(|limit| {
+            let limit = u32::try_from(limit).ok().and_then(NonZeroU32::new);
+            limit.ok_or_else(|| StoreError::corrupt("requests_per_minute of a key", "it is not above zero"))
+        })
+        .transpose()
+}
+
+/// The key with this id, of whatever tenant. Id, tenant, hash, scopes and limit never change; whether it
 /// works is to be read again on every request.
 pub async fn find(tx: &Tx, id: Uuid) -> Result<Option<PresentedKey>, StoreError> {
     let Some(row) = tx.opt(&FIND, &[&id]).await? else {
@@ -141,6 +173,7 @@ pub async fn find(tx: &Tx, id: Uuid) -> Result<Option<PresentedKey>, StoreError>
         secret_hash: bytes(&row, 2, "secret_hash of a key")?,
         scopes: row.col(3)?,
         works: row.col(4)?,
+        requests_per_minute: per_minute(&row, 5)?,
     }))
 }
 
@@ -181,6 +214,7 @@ pub async fn insert(
                 &key.created_by,
                 &key.expires_at,
                 &now,
+                &key.requests_per_minute.map(|limit| i32::try_from(limit.get()).unwrap_or(i32::MAX)),
             ],
         )
         .await?;
@@ -190,6 +224,17 @@ pub async fn insert(
 /// Revokes a key of a locked tenant; false where it is revoked already or no key of this tenant.
 pub async fn revoke(tx: &Tx, tenant: &LockedTenant, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
     Ok(tx.execute(&REVOKE, &[&tenant.id(), &id, &now]).await? == 1)
+}
+
+/// Notes the key that a key of a locked tenant is rotated to, and until when both work. False where it does not work
+/// any more, or was rotated already.
+pub async fn replace(
+    tx: &Tx,
+    tenant: &LockedTenant,
+    (old, new): (Uuid, Uuid),
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(tx.execute(&REPLACE, &[&tenant.id(), &old, &new, &until]).await? == 1)
 }
 
 /// Revokes a service key; false where it is revoked already or no service key.

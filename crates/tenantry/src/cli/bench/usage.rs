@@ -108,6 +108,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchUsage) ->
         name: "bench".to_owned(),
         scopes: Permission::ALL.to_vec(),
         expires_at: None,
+        requests_per_minute: None,
     };
     keys::create_service(&opened.db, &session.env, &key).await?;
     let most = bench.tenants.iter().copied().max().unwrap_or(1).max(1);

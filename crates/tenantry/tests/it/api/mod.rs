@@ -5,6 +5,7 @@ mod attacks;
 mod billing;
 mod document;
 mod generated;
+mod keys;
 mod ownership;
 mod permissions;
 mod repeated;

@@ -46,6 +46,7 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/keys", "", Need::Header("manageBilling")),
     ("POST", "/api/keys", r#"{"name": "", "scopes": []}"#, Need::Header("manageBilling")),
     ("DELETE", "/api/keys/{nobody}", "", Need::Header("manageBilling")),
+    ("POST", "/api/keys/{nobody}/rotate", "{}", Need::Header("manageBilling")),
     ("GET", "/api/billing/plans", "", Need::Header("viewBilling")),
     ("GET", "/api/billing/subscription", "", Need::Header("viewBilling")),
     ("GET", "/api/billing/invoices", "", Need::Header("viewBilling")),

@@ -95,6 +95,7 @@ impl App {
             catalog: Arc::new(catalog),
             known: Arc::default(),
             key_uses: KeyUses::new(test.db.clone(), env.clone()),
+            key_limiter: Arc::default(),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
             stripe: Some(unreachable_stripe(&test.db, &env)),
@@ -173,6 +174,7 @@ impl App {
             name: "host".to_owned(),
             scopes: Permission::ALL.to_vec(),
             expires_at: None,
+            requests_per_minute: None,
         };
         keys::create_service(&self.db, &self.env, &key).await.unwrap();
         minted.expose().to_owned()

@@ -120,6 +120,7 @@ impl World {
             name: "meter".to_owned(),
             scopes: vec![Permission::RecordUsage, Permission::ViewUsage],
             expires_at: None,
+            requests_per_minute: None,
         };
         keys::create(&self.db, &self.env, Actor::User(owner), tenant, &key, None).await.unwrap();
         id

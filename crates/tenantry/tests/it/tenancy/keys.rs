@@ -22,6 +22,7 @@ fn new_key(world: &World, scopes: &[Permission]) -> NewKey {
         name: "ci".to_owned(),
         scopes: scopes.to_vec(),
         expires_at: None,
+        requests_per_minute: None,
     }
 }
 

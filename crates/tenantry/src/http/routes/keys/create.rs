@@ -9,7 +9,7 @@ use tenantry_domain::permission::{Permission, UnknownWord};
 use utoipa::ToSchema;
 
 use super::Key;
-use crate::http::auth;
+use crate::http::auth::{self, MintedKey};
 use crate::http::caller::{ManageBilling, Permitted};
 use crate::http::posted::{Posted, answer, kept};
 use crate::http::problem::Problem;
@@ -34,6 +34,9 @@ pub struct CreateKey {
     /// First instant at which it no longer works; null: never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// Requests that each replica answers in a minute, 1 to 1,000,000; null: as many as come.
+    #[schema(minimum = 1, maximum = 1_000_000, example = json!(null))]
+    pub requests_per_minute: Option<u32>,
 }
 
 /// A key with its secret, which is shown this once.
@@ -51,6 +54,18 @@ pub struct CreatedKey {
     pub secret_shown: Option<bool>,
 }
 
+impl CreatedKey {
+    /// A key that was just made.
+    pub(super) fn with_secret(row: KeyRow, minted: &MintedKey) -> Self {
+        Self { key: row.into(), secret: Some(minted.expose().to_owned()), secret_shown: None }
+    }
+
+    /// What is kept of that, for when the request comes again.
+    pub(super) fn shown_before(row: KeyRow) -> Self {
+        Self { key: row.into(), secret: None, secret_shown: Some(true) }
+    }
+}
+
 /// Create an API key
 ///
 /// A key of the tenant. Its secret is shown once and stored hashed. Needs `manageBilling`.
@@ -66,7 +81,7 @@ pub async fn create(
     permitted: Permitted<ManageBilling>,
     posted: Posted<CreateKey>,
 ) -> Result<Response, Problem> {
-    let CreateKey { name, scopes, expires_at } = posted.body;
+    let CreateKey { name, scopes, expires_at, requests_per_minute } = posted.body;
     let read = |scope: &String| {
         scope.parse::<Permission>().map_err(|error: UnknownWord| Problem::invalid("scopes", error.to_string()))
     };
@@ -78,18 +93,13 @@ pub async fn create(
         name,
         scopes: scopes.iter().map(read).collect::<Result<_, _>>()?,
         expires_at,
+        requests_per_minute,
     };
-    let keep = |row: &KeyRow| {
-        kept(StatusCode::CREATED, &CreatedKey { key: row.clone().into(), secret: None, secret_shown: Some(true) })
-    };
+    let keep = |row: &KeyRow| kept(StatusCode::CREATED, &CreatedKey::shown_before(row.clone()));
     let idempotent = posted.idempotency.as_ref().map(|request| Idempotent { request, keep: &keep });
     let (caller, tenant_id) = (&permitted.caller, permitted.tenant_id);
     match keys::create(&state.db, &state.env, caller.actor, tenant_id, &key, idempotent.as_ref()).await {
-        Ok(done) => Ok(answer(StatusCode::CREATED, done, |row| CreatedKey {
-            key: row.into(),
-            secret: Some(minted.expose().to_owned()),
-            secret_shown: None,
-        })),
+        Ok(done) => Ok(answer(StatusCode::CREATED, done, |row| CreatedKey::with_secret(row, &minted))),
         Err(error) => Err(security::refused(&state, caller, tenant_id, error).await),
     }
 }

@@ -3,6 +3,7 @@
 pub mod create;
 pub mod list;
 pub mod revoke;
+pub mod rotate;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +34,10 @@ pub struct Key {
     /// First instant at which it no longer works; null: never.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<jiff::Timestamp>,
+    /// Requests that each replica answers in a minute; null: as many as come.
+    pub requests_per_minute: Option<u32>,
+    /// The key that it was rotated to; it works until `expiresAt`.
+    pub replaced_by: Option<Uuid>,
     /// When it was revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<jiff::Timestamp>,
@@ -51,6 +56,8 @@ impl From<KeyRow> for Key {
             created_by: row.created_by,
             created_at: row.created_at,
             expires_at: row.expires_at,
+            requests_per_minute: row.requests_per_minute.map(std::num::NonZeroU32::get),
+            replaced_by: row.replaced_by,
             revoked_at: row.revoked_at,
             last_used_at: row.last_used_at,
         }
