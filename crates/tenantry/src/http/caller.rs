@@ -239,8 +239,7 @@ impl<P: Needs> FromRequestParts<AppState> for OnTenant<P> {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let (caller, tenant_id) = tenant_of_path(parts, state).await?;
         let Some(standing) = standing(state, &caller, tenant_id).await? else {
-            security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant").await;
-            return Err(Problem::not_found());
+            return Err(security::foreign_tenant(state, &caller, tenant_id, Code::NotFound).await);
         };
         require(state, &caller, tenant_id, standing, P::PERMISSION).await?;
         Ok(Self { caller, tenant_id, needs: PhantomData })
@@ -286,8 +285,7 @@ impl PathTenant {
 
     /// The refusal of a tenant that the caller does not belong to.
     pub async fn unknown(&self, state: &AppState) -> Problem {
-        security::foreign_tenant(state, &self.caller, self.tenant_id, "unknown_tenant").await;
-        Problem::not_found()
+        security::foreign_tenant(state, &self.caller, self.tenant_id, Code::NotFound).await
     }
 }
 
@@ -376,8 +374,7 @@ async fn require(
 }
 
 async fn forbidden_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Problem {
-    security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant").await;
-    Problem::new(Code::ForbiddenTenant)
+    security::foreign_tenant(state, caller, tenant_id, Code::ForbiddenTenant).await
 }
 
 /// A service key that works, for routes of the host application itself.

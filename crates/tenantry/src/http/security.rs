@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::state::AppState;
-use crate::tenancy::TenancyError;
 use crate::tenancy::security::{Refusal, Severity, record};
+use crate::tenancy::{Actor, TenancyError, keys};
 
-/// Writes down that a permission is missing and gives the refusal to answer with.
+/// Writes down that a permission is missing and gives the refusal to answer with. To a key that does not work any more
+/// that it does not.
 pub async fn insufficient(
     state: &AppState,
     caller: &Caller,
@@ -17,6 +18,9 @@ pub async fn insufficient(
     needed: &'static str,
     role: Option<Role>,
 ) -> Problem {
+    if let Err(dead) = key_works(state, caller).await {
+        return dead;
+    }
     write(state, caller, tenant_id, ("insufficient_permissions", Severity::Warning), Some(needed), role).await;
     let problem = Problem::new(Code::InsufficientPermissions)
         .detail(format!("{needed} is needed for this"))
@@ -27,9 +31,21 @@ pub async fn insufficient(
     }
 }
 
-/// Writes down that a tenant was tried that the caller does not belong to.
-pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, kind: &'static str) {
+/// Writes down that a tenant was tried that the caller does not belong to, and gives the refusal to answer with.
+pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, code: Code) -> Problem {
+    if let Err(dead) = key_works(state, caller).await {
+        return dead;
+    }
+    let kind = if code == Code::ForbiddenTenant { "forbidden_tenant" } else { "unknown_tenant" };
     write(state, caller, tenant_id, (kind, Severity::Warning), None, None).await;
+    Problem::new(code)
+}
+
+/// Whether a caller that is a key still works: who it was is known from its secret alone until somebody looks.
+async fn key_works(state: &AppState, caller: &Caller) -> Result<(), Problem> {
+    let (Actor::Key { id, .. } | Actor::ServiceKey(id)) = caller.actor else { return Ok(()) };
+    let found = keys::find(&state.db, id).await?;
+    if found.is_some_and(|key| key.works) { Ok(()) } else { Err(Problem::new(Code::Unauthenticated)) }
 }
 
 /// Turns an operation's refusal into a problem, with a security event where it was about rights.

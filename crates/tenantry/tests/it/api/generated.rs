@@ -2,10 +2,11 @@
 //! with an id of a new kind fails until somebody says whose it is.
 
 use serde_json::{Value, json};
+use tenantry::http::auth::sign_development_token;
 use tenantry::http::router;
 use uuid::Uuid;
 
-use super::world::{Answer, App, send};
+use super::world::{Answer, App, send, settings};
 
 /// Routes with ids for service keys alone, which may name any tenant: everybody else is refused for what they are.
 const FOR_SERVICE_KEYS: &[&str] = &["PUT /api/users/{id}", "GET /api/permissions/check"];
@@ -327,6 +328,61 @@ async fn attack_13_every_body_names_the_field_that_is_not_expected() {
         }
     }
     assert!(tried >= 20, "only {tried} attacks");
+}
+
+#[tokio::test]
+async fn every_operation_wants_credentials_that_are_good() {
+    let app = App::new().await;
+    let (user, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let all = ["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
+    let (key_id, revoked) = app.key(&owner, acme, &all).await;
+    assert_eq!(app.get(&revoked, "/api/usage/report").await.status, 200);
+    let path = format!("/api/keys/{key_id}");
+    assert_eq!(app.within(&owner, acme, "DELETE", &path, &Value::Null).await.status, 204);
+    let service = app.service_key().await;
+    let mistyped = format!("{}{}", &service[..service.len() - 1], if service.ends_with('A') { 'B' } else { 'A' });
+    let now = app.env.clock.now().as_second();
+    let expired = sign_development_token(&settings(), user, None, now - 7200, now - 3600).unwrap();
+    let bad = [
+        None,
+        Some(String::new()),
+        Some("Bearer ".to_owned()),
+        Some(owner.clone()),
+        Some(format!("Basic {owner}")),
+        Some(format!("Bearer {owner}x")),
+        Some(format!("Bearer {expired}")),
+        Some("Bearer null".to_owned()),
+        Some(format!("Bearer {mistyped}")),
+        Some(format!("Bearer {revoked}")),
+    ];
+    let audit = "select count(*) from tenantry.billing_events";
+    let before = app.count(audit).await;
+    let mut tried = 0;
+    for operation in operations() {
+        let ids: Vec<Uuid> = operation.ids.iter().map(|_| acme).collect();
+        for given in &bad {
+            let mut request = app.request(&operation.method, &operation.at(&ids));
+            if !operation.names_tenant() {
+                request = request.header("x-organization-id", acme.to_string());
+            }
+            if let Some(given) = given {
+                request = request.header("authorization", given);
+            }
+            if let Some(body) = &operation.body {
+                request = request.json(body);
+            }
+            let answer = send(request).await;
+            assert_eq!((answer.status, answer.code()), (401, "unauthenticated"), "{} {given:?}", operation.name());
+            assert!(answer.headers.contains_key("www-authenticate"), "{}", operation.name());
+            tried += 1;
+        }
+        // Two at once are none.
+        let request = app.request(&operation.method, &operation.at(&ids)).bearer_auth(&owner).bearer_auth(&owner);
+        assert_eq!(send(request).await.status, 401, "{}", operation.name());
+    }
+    assert!(tried > 300, "only {tried} tries");
+    assert_eq!(app.count(audit).await, before);
 }
 
 fn request(two: &Two, operation: &Operation, ids: &[Uuid], caller: &str) -> reqwest::RequestBuilder {

@@ -152,12 +152,15 @@ async fn everybody_gets_what_the_table_says() {
     callers.push(("nobody", String::new()));
     let nobody = app.id().to_string();
     let mut refusals = 0;
+    let mut matrix: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (method, path, body, need) in ROUTES {
         // Those that would end the world's organization or its members' membership are asked by who is refused.
         let ends = path.ends_with("/leave") || (*method == "DELETE" && *path == "/api/tenants/{id}");
+        let row = matrix.entry(format!("{} {method}", path.split('?').next().unwrap())).or_default();
         for (role, token) in &callers {
             let expected = refusal(role, *need);
             if ends && expected.is_none() {
+                row.push("not asked".to_owned());
                 continue;
             }
             let path = path.replace("{id}", &acme.to_string()).replace("{nobody}", &nobody);
@@ -174,6 +177,7 @@ async fn everybody_gets_what_the_table_says() {
             }
             let answer = send(request).await;
             let place = format!("{method} {path} as {role}: {answer:?}");
+            row.push(if expected.is_some() { answer.status.to_string() } else { "yes".to_owned() });
             if let Some(status) = expected {
                 assert_eq!(answer.status, status, "{place}");
                 if status == 403 {
@@ -193,6 +197,20 @@ async fn everybody_gets_what_the_table_says() {
         }
     }
     assert!(refusals > 80, "only {refusals} refusals");
+    let roles: Vec<&str> = callers.iter().map(|(role, _)| *role).collect();
+    insta::assert_snapshot!("who_is_answered", as_table(&roles, &matrix));
+}
+
+/// A row for each operation, a column for each role: answered, or refused with a status.
+fn as_table(roles: &[&str], matrix: &BTreeMap<String, Vec<String>>) -> String {
+    let line = |name: &str, cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:<14}")).collect();
+        let cells = cells.concat();
+        format!("{name:<80}{cells}").trim_end().to_owned()
+    };
+    let head: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+    let rows = matrix.iter().map(|(name, cells)| line(name, cells));
+    std::iter::once(line("", &head)).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 /// The security event that a refusal leaves, although nothing else of its request stayed: type, permission, tenant.

@@ -130,10 +130,7 @@ pub async fn refuse_forbidden(state: &AppState, caller: &Caller, tenant_id: Uuid
     // Whether it is no member or a member without the permission: only members are told of permissions.
     match crate::http::caller::permissions_of(state, caller, tenant_id).await {
         Ok(Some((role, _))) => security::insufficient(state, caller, tenant_id, needed.as_str(), role).await,
-        Ok(None) => {
-            security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant").await;
-            Problem::new(Code::ForbiddenTenant)
-        }
+        Ok(None) => security::foreign_tenant(state, caller, tenant_id, Code::ForbiddenTenant).await,
         Err(problem) => problem,
     }
 }
