@@ -7,10 +7,12 @@ use tenantry::tenancy::{Actor, TenancyError, users};
 
 use super::world::World;
 
+const ROUNDS: usize = 1_000;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn twenty_first_requests_at_once_make_one_personal_tenant() {
     let world = World::new().await;
-    for _ in 0..5 {
+    for _ in 0..ROUNDS {
         let id = world.id();
         let requests = (0..20).map(|_| {
             let (db, env) = (world.db.clone(), world.env.clone());

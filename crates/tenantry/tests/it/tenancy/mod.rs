@@ -9,5 +9,6 @@ mod logs;
 mod members;
 mod organizations;
 mod owners_race;
+mod slug_race;
 mod transfer;
 mod world;
