@@ -44,6 +44,8 @@ pub enum Action {
     TransferTenant,
     /// Deleting the tenant.
     DeleteTenant,
+    /// Taking along everything that the tenant has.
+    ExportTenant,
 }
 
 impl Role {
@@ -73,7 +75,7 @@ impl Role {
     /// Whether the role alone allows what no override gives.
     pub fn allows(self, action: Action) -> bool {
         match action {
-            Action::TransferTenant | Action::DeleteTenant => self == Self::Owner,
+            Action::TransferTenant | Action::DeleteTenant | Action::ExportTenant => self == Self::Owner,
         }
     }
 }

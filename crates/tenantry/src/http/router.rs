@@ -36,6 +36,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::check_permission::check_permission))
         .routes(routes!(tenants::create::create, tenants::list::list))
         .routes(routes!(tenants::get::get, tenants::patch::patch, tenants::delete::delete))
+        .routes(routes!(tenants::export::export))
         .routes(routes!(tenants::leave::leave))
         .routes(routes!(tenants::transfer_ownership::transfer_ownership))
         .routes(routes!(members::add::add, members::list::list))

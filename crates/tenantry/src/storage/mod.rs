@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod checkup;
 mod error;
+pub mod export;
 pub mod idempotency;
 pub mod jobs;
 pub mod keys;

@@ -59,6 +59,7 @@ impl Authority {
         let needed = match action {
             Action::TransferTenant => "transferTenant",
             Action::DeleteTenant => "deleteTenant",
+            Action::ExportTenant => "exportTenant",
         };
         if self.is_owner { Ok(()) } else { Err(TenancyError::Forbidden { needed, role: self.role }) }
     }

@@ -159,6 +159,17 @@ fn settings(changed: &mut Map<String, Value>, old: &Value, billing_email: Option
     Value::Object(settings)
 }
 
+/// Writes down that an owner takes everything along that the tenant has.
+pub async fn note_export(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Result<(), TenancyError> {
+    let now = env.clock.now();
+    write_tx!(db, "note_export", &[tenant], |tx| {
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        Authority::of(tx, &held, actor).await?.require_owner(Action::ExportTenant)?;
+        let deed = Deed { kind: "tenant.exported", actor, subject_id: Some(tenant), payload: json!({}) };
+        Ok(audit::append(tx, &held, env, now, deed).await?)
+    })
+}
+
 /// Kind of the jobs that end at Stripe what a deleted tenant left there: open checkouts, and what was bought meanwhile.
 pub const FAREWELL_JOB: &str = "leave_stripe";
 

@@ -4,6 +4,7 @@
 mod attacks;
 mod billing;
 mod document;
+mod export;
 mod generated;
 mod keys;
 mod ownership;

@@ -37,6 +37,7 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/tenants/{id}", "", Need::MemberOfPath),
     ("PATCH", "/api/tenants/{id}", "{}", Need::Path("manageMembers")),
     ("DELETE", "/api/tenants/{id}", "", Need::OwnerOfPath("deleteTenant")),
+    ("GET", "/api/tenants/{id}/export", "", Need::OwnerOfPath("exportTenant")),
     ("POST", "/api/tenants/{id}/leave", "", Need::MemberOfPath),
     ("POST", "/api/tenants/{id}/transfer-ownership", r#"{"userId": "{nobody}"}"#, Need::OwnerOfPath("transferTenant")),
     ("GET", "/api/tenants/{id}/members", "", Need::MemberOfPath),

@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod export;
 pub mod get;
 pub mod leave;
 pub mod list;
