@@ -336,3 +336,21 @@ fn these_rules_see_what_breaks_them() {
     assert_eq!(module("crates/tenantry/src/http/routes/x.rs"), Some("http"));
     assert_eq!((depth("crates/tenantry/src/http/routes/x.rs"), depth("crates/tenantry/src/http/mod.rs")), (3, 1));
 }
+
+/// Attacks that must fail, one or more tests for each.
+const ATTACKS: usize = 30;
+
+#[test]
+fn every_attack_has_a_test_of_its_name() {
+    let mut tested = [false; ATTACKS + 1];
+    for path in files(&root().join("crates/tenantry/tests/it")) {
+        let Ok(text) = fs::read_to_string(path) else { continue };
+        for name in text.split(concat!("fn att", "ack_")).skip(1) {
+            // `attack_18_19_…` stands for both.
+            let numbers = name.split('_').map_while(|word| word.parse::<usize>().ok());
+            numbers.for_each(|number| tested[number] = true);
+        }
+    }
+    let missing: Vec<usize> = (1..=ATTACKS).filter(|number| !tested[*number]).collect();
+    assert!(missing.is_empty(), "no test is named after these attacks: {missing:?}");
+}

@@ -306,6 +306,47 @@ async fn attack_01_every_route_of_a_foreign_tenant_in_the_header_answers_as_of_a
 }
 
 #[tokio::test]
+async fn attack_16_deliveries_payloads_and_invoices_of_another_tenant_are_out_of_reach() {
+    let two = Two::new().await;
+    let Two { app, callers, mine, foreign } = &two;
+    let invoice = "insert into tenantry.invoices
+            (tenant_id, id, stripe_invoice_id, status, currency, subtotal, tax, total, amount_due, amount_paid,
+             amount_remaining, period_start, period_end, lines, hosted_invoice_url, attempt_count, created_at, updated_at)
+        values ($1, $2, 'in_' || ($2::uuid)::text, 'open', 'usd', 1, 0, 1, 1, 0, 1, now(), now(), '[]',
+                'https://pay.example/' || ($2::uuid)::text, 0, now(), now())";
+    for tenant in [mine.tenant, foreign.tenant] {
+        app.admin.execute(invoice, &[&tenant, &app.id()]).await.unwrap();
+    }
+    let hooks = "/api/webhook-endpoints";
+    for caller in callers {
+        let ask = async |method: &str, path: String| app.within(caller, mine.tenant, method, &path, &Value::Null).await;
+        // Their endpoint, my endpoint with their delivery, theirs with mine.
+        let (my, their) = (mine.endpoint, foreign.endpoint);
+        for (method, path) in [
+            ("GET", format!("{hooks}/{their}")),
+            ("GET", format!("{hooks}/{their}/deliveries")),
+            ("POST", format!("{hooks}/{their}/deliveries/{}/replay", foreign.delivery)),
+            ("POST", format!("{hooks}/{my}/deliveries/{}/replay", foreign.delivery)),
+            ("POST", format!("{hooks}/{their}/deliveries/{}/replay", mine.delivery)),
+            ("POST", format!("{hooks}/{their}/rotate-secret")),
+            ("GET", format!("/api/billing/operations/{}", foreign.operation)),
+        ] {
+            let (theirs, nothing) =
+                (ask(method, path.clone()).await, ask("GET", format!("{hooks}/{}", app.id())).await);
+            assert_eq!(theirs.status, 404, "{path}");
+            assert_eq!(theirs.lasting(), nothing.lasting(), "{path}");
+        }
+        for path in ["/api/billing/invoices", "/api/notifications", "/api/webhook-endpoints"] {
+            let list = ask("GET", path.to_owned()).await;
+            assert_eq!(list.status, 200, "{list:?}");
+            assert!(!list.body.to_string().contains(&foreign.tenant.to_string()), "{list:?}");
+        }
+        let invoices = ask("GET", "/api/billing/invoices".to_owned()).await;
+        assert_eq!(invoices.body["data"].as_array().unwrap().len(), 1, "{invoices:?}");
+    }
+}
+
+#[tokio::test]
 async fn attack_13_every_body_names_the_field_that_is_not_expected() {
     let two = Two::new().await;
     let service = two.app.service_key().await;

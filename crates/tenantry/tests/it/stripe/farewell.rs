@@ -49,7 +49,7 @@ async fn use_that_is_on_no_invoice_yet_keeps_a_tenant() {
 }
 
 #[tokio::test]
-async fn what_was_paid_for_may_go() {
+async fn attack_26_a_tenant_that_pays_is_not_deleted_and_one_that_paid_may_go() {
     let world = metered(settings()).await;
     let (tenant, owner) = world.organization("owner@example.com").await;
     world.buy(tenant, "basic").await;

@@ -24,7 +24,7 @@ async fn strike(world: &World, tenant: Uuid, actor: Uuid, other: Uuid, how: usiz
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_owners_who_go_at_each_other_a_thousand_times_always_leave_one() {
+async fn attack_20_two_owners_who_go_at_each_other_a_thousand_times_always_leave_one() {
     let world = std::sync::Arc::new(World::new().await);
     let (one, two) = (world.user().await, world.user().await);
     let tenant = world.organization(one).await.id;
