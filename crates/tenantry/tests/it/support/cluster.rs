@@ -17,6 +17,7 @@ static SERVER: OnceLock<Config> = OnceLock::new();
 
 /// The superuser's connection to the tests' server.
 pub(crate) fn server() -> &'static Config {
+    super::watched_logs::listen();
     SERVER.get_or_init(|| {
         // The first test may run in any runtime; the server is started from a thread that has its own.
         std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(start())).join().unwrap()

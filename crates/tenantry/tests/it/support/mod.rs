@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 pub(crate) mod cluster;
+pub(crate) mod watched_logs;
 
 use tenantry::env::Env;
 use tenantry::storage::{Database, Logins, migrate};
