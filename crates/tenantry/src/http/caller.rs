@@ -24,6 +24,8 @@ use crate::tenancy::{Actor, authority, users};
 pub struct Caller {
     /// Who it is.
     pub actor: Actor,
+    /// A user's address, where the token, or the deployment for its issuer, says that it is verified.
+    pub verified_email: Option<String>,
     /// Id of this request.
     pub request_id: Option<Uuid>,
     /// Network address of the client.
@@ -67,8 +69,10 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
+        let (actor, verified_email) = authenticate(&parts.headers, state).await?;
         let caller = Self {
-            actor: authenticate(&parts.headers, state).await?,
+            actor,
+            verified_email,
             request_id: parts.extensions.get::<RequestIdentity>().map(|id| id.0),
             address: parts
                 .extensions
@@ -80,7 +84,7 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Problem> {
+async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
@@ -92,16 +96,19 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Pr
         .map(|(_, token)| token.trim())
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
-    if token.starts_with(auth::KEY_PREFIX) { key(token, state).await } else { user(token, state).await }
+    if token.starts_with(auth::KEY_PREFIX) {
+        return Ok((key(token, state).await?, None));
+    }
+    user(token, state).await
 }
 
-async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
+async fn user(token: &str, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
     let claims = state.verifier.verify(token).await?;
     if !state.known.has_user(claims.id, claims.email.as_deref()) {
         users::ensure(&state.db, &state.env, Actor::User(claims.id), claims.id, claims.email.as_deref()).await?;
-        state.known.put_user(claims.id, claims.email);
+        state.known.put_user(claims.id, claims.email.clone());
     }
-    Ok(Actor::User(claims.id))
+    Ok((Actor::User(claims.id), claims.email.filter(|_| claims.email_verified)))
 }
 
 async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {

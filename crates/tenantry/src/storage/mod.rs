@@ -5,6 +5,8 @@ pub mod bench;
 pub mod checkup;
 mod error;
 pub mod idempotency;
+pub mod invitation_mails;
+pub mod invitations;
 pub mod jobs;
 pub mod keys;
 pub mod members;

@@ -71,6 +71,7 @@ pub(super) fn settings() -> TokenSettings {
         secret: Some(SECRET.to_owned().into()),
         issuer: Some(ISSUER.to_owned()),
         audience: Some(AUDIENCE.to_owned()),
+        issuer_verifies_emails: false,
     }
 }
 
@@ -97,6 +98,7 @@ impl App {
             key_uses: KeyUses::new(test.db.clone(), env.clone()),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
+            invitations_valid_for: SignedDuration::from_hours(7 * 24),
             stripe: Some(unreachable_stripe(&test.db, &env)),
         };
         let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };

@@ -53,6 +53,8 @@ fn problems_of_plans_are_named() {
         ("a trial of a free plan", plan("trial_days = 7\n")),
         ("seats of a free plan", plan("per_seat = true\n")),
         ("seats that are no yes or no", plan("per_seat = 5\nprices = { currency = \"usd\", month = 100 }\n")),
+        ("no places at all", plan("max_members = 0\n")),
+        ("places that are no number", plan("max_members = \"ten\"\n")),
         ("a trial of ten years", plan("trial_days = 3650\nprices = { currency = \"usd\", month = 100 }\n")),
         ("prices of the wrong kind", plan("prices = { currency = \"usd\", month = -5, year = 1.5, week = 3 }\n")),
         ("prices without an amount", plan("prices = { currency = \"usd\" }\n")),
