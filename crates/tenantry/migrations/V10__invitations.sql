@@ -33,6 +33,7 @@ create table tenantry.invitations (
     constraint invitations_revoked check ((state = 'revoked') = (revoked_at is not null))
 );
 create unique index invitations_pending_key on tenantry.invitations (tenant_id, email_key) where state = 'pending';
+create index invitations_by_address on tenantry.invitations (tenant_id, email_key);
 create index invitations_by_time on tenantry.invitations (tenant_id, created_at, id);
 comment on table tenantry.invitations is 'Invitations of people who are no members yet, by e-mail address.';
 comment on column tenantry.invitations.email_key is 'The address with its ASCII letters small: what is compared.';

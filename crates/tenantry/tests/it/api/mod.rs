@@ -5,6 +5,7 @@ mod attacks;
 mod billing;
 mod document;
 mod generated;
+mod invitations;
 mod permissions;
 mod repeated;
 mod tokens;
