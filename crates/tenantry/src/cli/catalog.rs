@@ -140,3 +140,19 @@ fn overage(terms: &MetricTerms) -> String {
         .collect();
     format!("{} minor units{unit} ({})", tiers.join(", "), overage.mode.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_of_a_plan_are_shown() {
+        let plan = "[[plans]]\nid = \"free\"\nname = \"Free\"\nrank = 0\ndefault = true\nmax_members = 10\n";
+        let catalog = catalog_file::parse(plan, "plans.toml").unwrap();
+        assert!(
+            text(&catalog).contains("free (default): Free, rank 0, free, at most 10 members"),
+            "{}",
+            text(&catalog)
+        );
+    }
+}

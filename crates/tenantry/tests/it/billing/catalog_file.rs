@@ -117,6 +117,16 @@ fn problems_of_metrics_are_named() {
 }
 
 #[test]
+fn a_plan_may_say_how_many_members_there_may_be() {
+    let catalog = parse(&plan("max_members = 10\n"), "plans.toml").unwrap();
+    assert_eq!(catalog.plan("pro").unwrap().max_members, Some(10));
+    // What a plan does not say is not in its stored definition, so that versions stay what they are.
+    let free = catalog.plan("free").unwrap();
+    assert_eq!(free.max_members, None);
+    assert!(!serde_json::to_string(free).unwrap().contains("max_members"));
+}
+
+#[test]
 fn the_catalogs_of_the_repository_are_right() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for file in ["plans.toml", "demo/plans.toml", "bench/plans.toml"] {

@@ -1,5 +1,5 @@
 //! Notices from their cause to their receivers: raised, handed out, mailed, posted.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod deliveries;
 mod endpoints;
