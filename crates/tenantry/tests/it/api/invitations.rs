@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use tenantry::billing::catalog_store;
+use tenantry::tenancy::invitations::token::MintedToken;
 use tenantry_domain::plan::{Catalog, Plan};
 use uuid::Uuid;
 
@@ -134,18 +135,21 @@ async fn attack_22_tokens_that_are_good_for_nothing_are_not_told_apart() {
     let resent = org.app.call(&org.owner, "POST", &org.path(&format!("/{id}/resend")), &json!({})).await;
     assert_eq!(resent.status, 200, "{resent:?}");
     let (_, second) = of(&resent);
-    assert_ne!(first, second);
+    let mut answers = BTreeSet::new();
+    // Each as soon as it is dead, while the next one lives.
+    answers.insert(org.refused(&bea, &first, INVALID).await.to_string());
     let (third_id, third) = org.invite("bea@example.com").await;
+    answers.insert(org.refused(&bea, &second, INVALID).await.to_string());
     let path = org.path(&format!("/{third_id}"));
     assert_eq!(org.app.call(&org.owner, "DELETE", &path, &Value::Null).await.status, 204);
+    answers.insert(org.refused(&bea, &third, INVALID).await.to_string());
     let (_, expired) = org.invite("bea@example.com").await;
     let sql = "update tenantry.invitations set expires_at = created_at where state = 'pending'";
     assert_eq!(org.app.admin.execute(sql, &[]).await.unwrap(), 1);
     let typo = format!("{}A", &first[..first.len() - 1]);
-    let random = tenantry::tenancy::invitations::token::MintedToken::new(&org.app.env, org.tenant);
-    let nowhere = tenantry::tenancy::invitations::token::MintedToken::new(&org.app.env, org.app.id());
-    let mut answers = BTreeSet::new();
-    for token in [&first, &second, &third, &expired, &typo, "", "ti_", random.expose(), nowhere.expose()] {
+    let unknown = MintedToken::new(&org.app.env, org.tenant);
+    let nowhere = MintedToken::new(&org.app.env, org.app.id());
+    for token in [&expired, &typo, "", "ti_", unknown.expose(), nowhere.expose()] {
         answers.insert(org.refused(&bea, token, INVALID).await.to_string());
     }
     // Somebody else's that was used.
@@ -157,8 +161,6 @@ async fn attack_22_tokens_that_are_good_for_nothing_are_not_told_apart() {
     // Whose own it was is told that there is nothing left to do.
     let again = org.accept(&cleo.1, &used).await;
     assert_eq!((again.status, again.code()), (409, "already_member"));
-    let stored = "select count(*) from tenantry.invitations where position(substr(token_hash::text, 3) in $1) > 0";
-    assert_eq!(org.app.admin.query_one(stored, &[&used]).await.unwrap().get::<_, i64>(0), 0);
 }
 
 #[tokio::test]

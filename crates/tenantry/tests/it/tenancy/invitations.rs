@@ -1,7 +1,10 @@
 //! Invitations: who may give what, what ends them, and what their tokens and mails leave behind.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::SignedDuration;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tenantry::env::Env;
 use tenantry::storage::invitations::{self as rows, InvitationRow};
 use tenantry::storage::tenants::TenantRow;
@@ -358,6 +361,10 @@ async fn the_token_is_nowhere_but_in_the_mail() {
         }
     }
     assert_eq!(found, ["invitation_mails"]);
+    // What it is recognized by is a hash of its random bytes.
+    let bytes = URL_SAFE_NO_PAD.decode(&invited.token["ti_".len()..]).unwrap();
+    let stored = world.admin.query_one("select token_hash from tenantry.invitations", &[]).await.unwrap();
+    assert_eq!(stored.get::<_, Vec<u8>>(0), Sha256::digest(&bytes[32..64]).to_vec());
     let payload = "select payload from tenantry.billing_events where type = 'invitation.created'";
     let payload: Value = world.admin.query_one(payload, &[]).await.unwrap().get(0);
     assert_eq!(payload["email"], "bea@example.com");

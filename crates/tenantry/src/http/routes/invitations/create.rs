@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tenantry_domain::permission::Overrides;
 use utoipa::ToSchema;
 
-use super::InvitationWithToken;
+use super::{InvitationWithToken, InvitedRole};
 use crate::http::caller::{ManageMembers, OnTenant};
 use crate::http::overrides::PermissionOverrides;
 use crate::http::posted::{Posted, answer, kept};
@@ -16,7 +16,6 @@ use crate::http::refusals::InvitationRefusals;
 use crate::http::routes::members;
 use crate::http::security;
 use crate::http::state::AppState;
-use crate::http::words::RoleName;
 use crate::storage::invitations::InvitationRow;
 use crate::tenancy::idempotency::Idempotent;
 use crate::tenancy::invitations::token::MintedToken;
@@ -30,7 +29,7 @@ pub struct CreateInvitation {
     #[schema(example = "bea@example.com")]
     pub email: String,
     /// `admin`, `billing_admin` or `member`; nobody is invited as an owner.
-    #[schema(value_type = RoleName, example = "member")]
+    #[schema(value_type = InvitedRole, example = "member")]
     pub role: String,
     /// What overrides the role's permissions; at most what the caller has.
     pub permissions: Option<PermissionOverrides>,

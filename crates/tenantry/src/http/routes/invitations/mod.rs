@@ -10,8 +10,19 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::words::RoleName;
 use crate::storage::invitations::InvitationRow;
+
+/// A role that somebody can be invited to.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum InvitedRole {
+    /// May do everything but transfer or delete the tenant.
+    Admin,
+    /// Manages billing, not members.
+    BillingAdmin,
+    /// Sees billing and usage, records usage.
+    Member,
+}
 
 /// What an invitation can be.
 #[derive(ToSchema)]
@@ -53,7 +64,7 @@ pub struct Invitation {
     #[schema(example = "bea@example.com")]
     pub email: String,
     /// The role that waits.
-    #[schema(value_type = RoleName, example = "member")]
+    #[schema(value_type = InvitedRole, example = "member")]
     pub role: String,
     /// What overrides the role's permissions: permission name to boolean.
     #[schema(value_type = Object, example = json!({ "manageMembers": true }))]
