@@ -96,6 +96,9 @@ pub struct Plan {
     /// Its price is for each member. Left out where it is not, so that stored definitions stay what they are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_seat: bool,
+    /// Members that a tenant may have, at least 1; none is no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_members: Option<u32>,
     /// Currency of overage; none where prices name it or nothing costs anything. See [`Plan::currency`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,

@@ -263,6 +263,7 @@ async fn write_down(
 /// What the tenant has, as plans are chosen by.
 pub async fn present(tx: &Tx, tenant: &LockedTenant) -> Result<Present, OperationError> {
     let current = stripe_rows::current(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+    let members = stripe_rows::count_members(tx, tenant.id()).await?;
     let ever_paid = stripe_rows::last_paid_end(tx, tenant).await?.is_some() || current.is_at_stripe;
     Ok(Present {
         plan_id: current.plan_id,
@@ -271,6 +272,7 @@ pub async fn present(tx: &Tx, tenant: &LockedTenant) -> Result<Present, Operatio
         ever_paid,
         cancel_pending: current.cancel_at.is_some(),
         change_pending: current.pending.is_some(),
+        members: u64::try_from(members).unwrap_or(0),
     })
 }
 

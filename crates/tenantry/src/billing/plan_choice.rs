@@ -27,6 +27,8 @@ pub struct Present {
     pub cancel_pending: bool,
     /// Another plan is to come.
     pub change_pending: bool,
+    /// How many members it has.
+    pub members: u64,
 }
 
 /// A plan and how often it is paid.
@@ -62,6 +64,16 @@ pub enum Refused {
     /// The tenant pays for a plan already.
     #[error("the tenant has a paid subscription: upgrade or downgrade it")]
     AlreadySubscribed,
+    /// The plan has fewer places than the tenant has members.
+    #[error("the plan {plan_id} has places for {places} members, and the tenant has {members}: remove some first")]
+    TooManyMembers {
+        /// The plan.
+        plan_id: String,
+        /// Members that it allows.
+        places: u32,
+        /// Members that there are.
+        members: u64,
+    },
     /// It is not the change that was asked for.
     #[error("{0}")]
     NotAllowed(String),
@@ -98,7 +110,19 @@ pub fn checkout(plans: &[Plan], present: &Present, wish: &Wish) -> Result<Chosen
     if present.is_paid {
         return Err(Refused::AlreadySubscribed);
     }
-    price(plans, wish, "month").map(Chosen::from)
+    let wanted = price(plans, wish, "month")?;
+    fits(wanted.plan, present)?;
+    Ok(wanted.into())
+}
+
+/// Refuses another plan with fewer places than there are members. Invitations that are not accepted take no place.
+fn fits(plan: &Plan, present: &Present) -> Result<(), Refused> {
+    match plan.max_members {
+        Some(places) if plan.id.as_str() != present.plan_id && present.members > u64::from(places) => {
+            Err(Refused::TooManyMembers { plan_id: plan.id.to_string(), places, members: present.members })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses who pays for nothing.
@@ -137,7 +161,7 @@ pub fn upgrade(plans: &[Plan], present: &Present, wish: &Wish) -> Result<Chosen,
     let wanted = price(plans, wish, &present.interval)?;
     match direction(plans, present, wanted) {
         Direction::Up if present.cancel_pending => Err(Refused::CancellationPending),
-        Direction::Up => Ok(wanted.into()),
+        Direction::Up => fits(wanted.plan, present).map(|()| wanted.into()),
         Direction::Down => Err(not_allowed(wanted, "is a downgrade: ask for that")),
         Direction::Nowhere => Err(not_allowed(wanted, "is what the tenant has")),
     }
@@ -147,13 +171,13 @@ pub fn upgrade(plans: &[Plan], present: &Present, wish: &Wish) -> Result<Chosen,
 pub fn downgrade(plans: &[Plan], present: &Present, wish: &Wish) -> Result<Option<Chosen>, Refused> {
     paid(present)?;
     let free = plans.iter().find(|plan| plan.id.as_str() == wish.plan_id && plan.prices.is_none());
-    if free.is_some_and(|plan| plan.default) {
-        return Ok(None);
+    if let Some(free) = free.filter(|plan| plan.default) {
+        return fits(free, present).map(|()| None);
     }
     let wanted = price(plans, wish, &present.interval)?;
     match direction(plans, present, wanted) {
         Direction::Down if present.cancel_pending => Err(Refused::CancellationPending),
-        Direction::Down => Ok(Some(wanted.into())),
+        Direction::Down => fits(wanted.plan, present).map(|()| Some(wanted.into())),
         Direction::Up => Err(not_allowed(wanted, "is an upgrade: ask for that")),
         Direction::Nowhere => Err(not_allowed(wanted, "is what the tenant has")),
     }
@@ -188,6 +212,7 @@ mod tests {
             ever_paid: plan != "free",
             cancel_pending: false,
             change_pending: false,
+            members: 3,
         }
     }
 
@@ -213,6 +238,29 @@ mod tests {
         let same = present("pro", "month");
         assert!(matches!(upgrade(&plans, &same, &wish("pro", None)), Err(Refused::NotAllowed(_))));
         assert!(matches!(downgrade(&plans, &same, &wish("pro", None)), Err(Refused::NotAllowed(_))));
+    }
+
+    #[test]
+    fn no_plan_is_taken_that_has_fewer_places_than_there_are_members() {
+        let mut plans = plans();
+        let full = |error| matches!(error, Refused::TooManyMembers { places: 2, members: 3, .. });
+        for plan in &mut plans {
+            plan.max_members = Some(2);
+        }
+        let (free, pro, team) = (present("free", "month"), present("pro", "month"), present("team", "month"));
+        assert!(full(checkout(&plans, &free, &wish("pro", None)).unwrap_err()));
+        assert!(full(upgrade(&plans, &pro, &wish("team", None)).unwrap_err()));
+        assert!(full(downgrade(&plans, &team, &wish("pro", None)).unwrap_err()));
+        assert!(full(downgrade(&plans, &team, &wish("free", None)).unwrap_err()));
+        // Who has the plan keeps it, by the year too.
+        assert!(upgrade(&plans, &pro, &wish("pro", Some("year"))).is_ok());
+        for plan in &mut plans {
+            plan.max_members = Some(3);
+        }
+        assert!(checkout(&plans, &free, &wish("pro", None)).is_ok());
+        assert!(upgrade(&plans, &pro, &wish("team", None)).is_ok());
+        assert!(downgrade(&plans, &team, &wish("pro", None)).is_ok());
+        assert!(downgrade(&plans, &team, &wish("free", None)).is_ok());
     }
 
     #[test]

@@ -98,8 +98,9 @@ fn text(catalog: &Catalog) -> String {
         let trial = if plan.trial_days > 0 { format!(", {} days of trial", plan.trial_days) } else { String::new() };
         let prices = plan.prices.as_ref().map_or_else(|| "free".to_owned(), price);
         let seat = if plan.per_seat { " for each member" } else { "" };
+        let places = plan.max_members.map(|places| format!(", at most {places} members")).unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}{mark}: {}, rank {}, {prices}{seat}{trial}", plan.id, plan.name, plan.rank);
+        let _ = writeln!(text, "{}{mark}: {}, rank {}, {prices}{seat}{trial}{places}", plan.id, plan.name, plan.rank);
         let rows = plan.metrics.iter().map(|(name, terms)| [format!("  {name}"), included(terms), overage(terms)]);
         text.push_str(&table(["  metric", "included", "above it"], rows));
         text.push('\n');
@@ -138,4 +139,20 @@ fn overage(terms: &MetricTerms) -> String {
         })
         .collect();
     format!("{} minor units{unit} ({})", tiers.join(", "), overage.mode.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_of_a_plan_are_shown() {
+        let plan = "[[plans]]\nid = \"free\"\nname = \"Free\"\nrank = 0\ndefault = true\nmax_members = 10\n";
+        let catalog = catalog_file::parse(plan, "plans.toml").unwrap();
+        assert!(
+            text(&catalog).contains("free (default): Free, rank 0, free, at most 10 members"),
+            "{}",
+            text(&catalog)
+        );
+    }
 }

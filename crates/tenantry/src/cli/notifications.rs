@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::output::table;
 use super::{Failure, Session};
 use crate::deployment::Deployment;
-use crate::notices::mail::{Letter, letter_of};
+use crate::notices::mail::{Letter, invitation, letter_of};
+use crate::storage::invitation_mails::{self, InvitationMailRow};
 use crate::storage::notices::mails::{self, MailRow};
 use crate::storage::notices::{self, NoticeRow};
 use crate::storage::tenants;
@@ -29,29 +31,42 @@ pub(super) struct Notifications {
     limit: u16,
 }
 
-/// A notice with its letter and the mails that carry it.
+/// What somebody was told, with the mails that carry it: a notice, or an invitation.
 struct Told {
-    notice: NoticeRow,
+    id: Uuid,
+    tenant_id: Uuid,
+    created_at: Timestamp,
+    kind: String,
+    data: Value,
     /// None where a newer version raised it.
     letter: Option<Letter>,
-    mails: Vec<MailRow>,
+    mails: Vec<Mail>,
+    /// Where an invitation is accepted whose mail is kept.
+    link: Option<String>,
+}
+
+struct Mail {
+    address: String,
+    state: String,
+    sent_at: Option<Timestamp>,
+    last_error: Option<String>,
 }
 
 pub(super) async fn run(session: &Session, wanted: &Notifications) -> Result<ExitCode, Failure> {
     session
         .on_database(async |opened| {
             let mut told = match wanted.tenant {
-                Some(tenant) => of(opened, tenant, wanted.limit).await?,
-                None => of_all(opened, wanted.limit).await?,
+                Some(tenant) => of(session, opened, tenant, wanted.limit).await?,
+                None => of_all(session, opened, wanted.limit).await?,
             };
-            told.sort_by_key(|told| std::cmp::Reverse((told.notice.created_at, told.notice.id)));
+            told.sort_by_key(|told| std::cmp::Reverse((told.created_at, told.id)));
             print(session, &told)
         })
         .await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn of_all(opened: &Deployment, limit: u16) -> Result<Vec<Told>, Failure> {
+async fn of_all(session: &Session, opened: &Deployment, limit: u16) -> Result<Vec<Told>, Failure> {
     let (mut told, mut after) = (Vec::new(), None);
     loop {
         let tx = opened.db.read_as_service("list_tenant_ids", &[]).await?;
@@ -60,38 +75,83 @@ async fn of_all(opened: &Deployment, limit: u16) -> Result<Vec<Told>, Failure> {
         let Some(last) = ids.last() else { return Ok(told) };
         after = Some(*last);
         for tenant in &ids {
-            told.extend(of(opened, *tenant, limit).await?);
+            told.extend(of(session, opened, *tenant, limit).await?);
         }
     }
 }
 
-async fn of(opened: &Deployment, tenant: Uuid, limit: u16) -> Result<Vec<Told>, Failure> {
+async fn of(session: &Session, opened: &Deployment, tenant: Uuid, limit: u16) -> Result<Vec<Told>, Failure> {
     let tx = opened.db.read_as_service("list_notifications", &[tenant]).await?;
     let row = tenants::get(&tx, tenant).await?;
     let rows = notices::list(&tx, tenant, None, i64::from(limit)).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mails = mails::of_notices(&tx, tenant, &ids).await?;
+    let invitations = invitation_mails::list(&tx, tenant, i64::from(limit)).await?;
     tx.rollback().await?;
     let name = row.map_or_else(String::new, |row| row.name);
-    let told = rows.into_iter().map(|notice| Told {
-        letter: letter_of(&notice, &name).ok(),
-        mails: mails.iter().filter(|mail| mail.notification_id == notice.id).cloned().collect(),
-        notice,
+    let mut told: Vec<Told> = rows.into_iter().map(|row| notice(row, &name, &mails)).collect();
+    told.extend(invitations.into_iter().map(|mail| invited(mail, tenant, session.config.app_url())));
+    told.sort_by_key(|told| std::cmp::Reverse((told.created_at, told.id)));
+    told.truncate(usize::from(limit));
+    Ok(told)
+}
+
+fn notice(notice: NoticeRow, tenant_name: &str, mails: &[MailRow]) -> Told {
+    let carries = mails.iter().filter(|mail| mail.notification_id == notice.id).map(|mail| Mail {
+        address: mail.address.clone(),
+        state: mail.state.clone(),
+        sent_at: mail.sent_at,
+        last_error: mail.last_error.clone(),
     });
-    Ok(told.collect())
+    Told {
+        mails: carries.collect(),
+        letter: letter_of(&notice, tenant_name).ok(),
+        id: notice.id,
+        tenant_id: notice.tenant_id,
+        created_at: notice.created_at,
+        kind: notice.kind,
+        data: notice.data,
+        link: None,
+    }
+}
+
+fn invited(mail: InvitationMailRow, tenant_id: Uuid, app_url: &str) -> Told {
+    let kept = mail.token.as_ref().filter(|_| mail.state == "kept");
+    Told {
+        link: kept.map(|token| invitation::link(app_url, token)),
+        letter: invitation::letter_of(&mail, app_url).ok(),
+        id: mail.id,
+        tenant_id,
+        created_at: mail.created_at,
+        kind: "invitation".to_owned(),
+        data: json!({ "invitationId": mail.invitation_id, "role": mail.role, "expiresAt": mail.expires_at }),
+        mails: vec![Mail {
+            address: mail.address,
+            state: mail.state,
+            sent_at: mail.sent_at,
+            last_error: mail.last_error,
+        }],
+    }
 }
 
 fn print(session: &Session, told: &[Told]) -> Result<(), Failure> {
     let views: Vec<Value> = told.iter().map(view).collect();
-    session
-        .out
-        .print(&json!({ "data": views }), || table(["time", "tenant", "subject", "mails"], told.iter().map(line)))
+    session.out.print(&json!({ "data": views }), || {
+        let mut text = table(["time", "tenant", "subject", "mails"], told.iter().map(line));
+        // Nobody got these: whoever runs the server hands them on.
+        for told in told {
+            if let (Some(link), Some(mail)) = (&told.link, told.mails.first()) {
+                text = format!("{text}\n{} is invited: {link}", clean(&mail.address));
+            }
+        }
+        text
+    })
 }
 
 fn line(told: &Told) -> [String; 4] {
-    let subject = told.letter.as_ref().map_or_else(|| told.notice.kind.clone(), |letter| letter.subject.clone());
+    let subject = told.letter.as_ref().map_or_else(|| told.kind.clone(), |letter| letter.subject.clone());
     let mails: Vec<String> = told.mails.iter().map(|mail| format!("{} {}", clean(&mail.address), mail.state)).collect();
-    [format!("{:.0}", told.notice.created_at), told.notice.tenant_id.to_string(), subject, mails.join(", ")]
+    [format!("{:.0}", told.created_at), told.tenant_id.to_string(), subject, mails.join(", ")]
 }
 
 fn view(told: &Told) -> Value {
@@ -99,11 +159,11 @@ fn view(told: &Told) -> Value {
         json!({ "address": mail.address, "state": mail.state, "sentAt": mail.sent_at, "lastError": mail.last_error })
     });
     json!({
-        "id": told.notice.id,
-        "tenantId": told.notice.tenant_id,
-        "kind": told.notice.kind,
-        "data": told.notice.data,
-        "createdAt": told.notice.created_at,
+        "id": told.id,
+        "tenantId": told.tenant_id,
+        "kind": told.kind,
+        "data": told.data,
+        "createdAt": told.created_at,
         "subject": told.letter.as_ref().map(|letter| &letter.subject),
         "text": told.letter.as_ref().map(|letter| &letter.text),
         "mails": mails.collect::<Vec<Value>>(),

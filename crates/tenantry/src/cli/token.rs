@@ -16,7 +16,7 @@ pub(super) struct Token {
     /// The user's id
     #[arg(long, value_name = "UUID")]
     user: Uuid,
-    /// The user's e-mail address
+    /// The user's e-mail address; the token says that it is verified
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
     /// Hours until it expires

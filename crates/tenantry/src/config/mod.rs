@@ -21,6 +21,9 @@ pub const DEFAULT_FILE: &str = "tenantry.toml";
 /// Where Stripe's API is.
 pub const STRIPE_API: &str = "https://api.stripe.com";
 
+/// The longest that an invitation can be accepted.
+const MOST_INVITATION_HOURS: u32 = 365 * 24;
+
 /// How strict the server is about secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,6 +75,10 @@ pub struct Config {
     pub jwt_issuer: Option<String>,
     /// `aud` that tokens must have.
     pub jwt_audience: Option<String>,
+    /// Whether the issuer verifies every address that it puts into tokens, whatever `email_verified` says.
+    pub issuer_verifies_emails: bool,
+    /// Hours for which an invitation can be accepted.
+    pub invitation_hours: u32,
     /// Stripe's secret or restricted key.
     pub stripe_secret_key: Option<SecretString>,
     /// Secrets of the webhook endpoint, separated by commas while one is rolled.
@@ -184,6 +191,8 @@ struct Defaults {
     data_dir: &'static str,
     plans: &'static str,
     pool_size: usize,
+    issuer_verifies_emails: bool,
+    invitation_hours: u32,
     stripe_api_url: &'static str,
     payment_grace_hours: u32,
     upgrade_charge: UpgradeCharge,
@@ -211,6 +220,8 @@ const DEFAULTS: Defaults = Defaults {
     data_dir: "./data",
     plans: "plans.toml",
     pool_size: 10,
+    issuer_verifies_emails: false,
+    invitation_hours: 7 * 24,
     stripe_api_url: STRIPE_API,
     payment_grace_hours: 7 * 24,
     upgrade_charge: UpgradeCharge::Now,
@@ -280,6 +291,14 @@ impl Config {
             (self.ingest_queue == 0, "ingest_queue must be at least 1"),
             (self.body_limit < 1024, "body_limit must be at least 1024 bytes"),
             (self.request_timeout_seconds == 0, "request_timeout_seconds must be at least 1"),
+            (
+                !(1..=MOST_INVITATION_HOURS).contains(&self.invitation_hours),
+                "invitation_hours must be 1 to 8760, a year",
+            ),
+            (
+                self.env == Environment::Production && self.smtp_url.is_some() && !self.has_safe_app_url(),
+                "app_url: the links of invitations that are mailed lead there; set APP_URL to the https address of your application",
+            ),
         ];
         match faults.iter().find(|(is_fault, _)| *is_fault) {
             Some((_, what)) => Err(ConfigError::Value((*what).to_owned())),
@@ -291,6 +310,10 @@ impl Config {
     /// machine in development, nothing inside the operator's network in production.
     pub fn allows_private_webhooks(&self) -> bool {
         self.allow_private_webhooks.unwrap_or(self.env == Environment::Development)
+    }
+
+    fn has_safe_app_url(&self) -> bool {
+        self.app_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 
     /// Whether the database is ours: a private cluster in the data folder.
@@ -327,6 +350,9 @@ mod tests {
             ("jwt_secret = 5", "jwt_secret: must be"),
             ("pool = 3", "unknown key \"pool\""),
             ("pool_size = 0", "pool_size must be at least 1"),
+            ("invitation_hours = 0", "invitation_hours must be 1 to 8760"),
+            ("invitation_hours = 8761", "invitation_hours must be 1 to 8760"),
+            ("env = \"production\"\nsmtp_url = \"smtps://hunter2@mail.example\"", "app_url: "),
             ("listen = \"nowhere\"", "listen: "),
             ("env = \"staging\"", "env: "),
             ("pool_size = [", "expected"),

@@ -25,6 +25,8 @@ use crate::tenancy::{Actor, authority, users};
 pub struct Caller {
     /// Who it is.
     pub actor: Actor,
+    /// A user's address, where the token, or the deployment for its issuer, says that it is verified.
+    pub verified_email: Option<String>,
     /// Id of this request.
     pub request_id: Option<Uuid>,
     /// Network address of the client.
@@ -68,8 +70,10 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
+        let (actor, verified_email) = authenticate(parts, state).await?;
         let caller = Self {
-            actor: authenticate(parts, state).await?,
+            actor,
+            verified_email,
             request_id: parts.extensions.get::<RequestIdentity>().map(|id| id.0),
             address: parts
                 .extensions
@@ -81,7 +85,7 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-async fn authenticate(parts: &Parts, state: &AppState) -> Result<Actor, Problem> {
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
@@ -93,16 +97,19 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<Actor, Problem>
         .map(|(_, token)| token.trim())
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
-    if token.starts_with(auth::KEY_PREFIX) { key(token, parts, state).await } else { user(token, state).await }
+    if token.starts_with(auth::KEY_PREFIX) {
+        return Ok((key(token, parts, state).await?, None));
+    }
+    user(token, state).await
 }
 
-async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
+async fn user(token: &str, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
     let claims = state.verifier.verify(token).await?;
     if !state.known.has_user(claims.id, claims.email.as_deref()) {
         users::ensure(&state.db, &state.env, Actor::User(claims.id), claims.id, claims.email.as_deref()).await?;
-        state.known.put_user(claims.id, claims.email);
+        state.known.put_user(claims.id, claims.email.clone());
     }
-    Ok(Actor::User(claims.id))
+    Ok((Actor::User(claims.id), claims.email.filter(|_| claims.email_verified)))
 }
 
 async fn key(token: &str, parts: &Parts, state: &AppState) -> Result<Actor, Problem> {

@@ -25,6 +25,19 @@ impl From<TenancyError> for Problem {
             error @ TenancyError::PersonalTenant(_) => Self::new(Code::Conflict).detail(error.to_string()),
             TenancyError::Conflict(detail) => Self::new(Code::Conflict).detail(detail),
             TenancyError::AlreadyMember => Self::new(Code::AlreadyMember),
+            ref error @ TenancyError::TooManyInvitations { limit } => {
+                Self::new(Code::InvitationLimitReached).detail(error.to_string()).figure("limit", limit)
+            }
+            error @ TenancyError::MailedTooOften { .. } => {
+                Self::new(Code::RateLimited).detail(error.to_string()).retry_after(3600)
+            }
+            TenancyError::InvitationInvalid => Self::new(Code::InvitationInvalid),
+            TenancyError::InvitationOfAnother => Self::new(Code::InvitationOfAnother),
+            TenancyError::EmailNotVerified => Self::new(Code::EmailNotVerified),
+            ref error @ TenancyError::MembersFull { ref plan_id, places } => Self::new(Code::MemberLimitReached)
+                .detail(error.to_string())
+                .figure("planId", plan_id.clone())
+                .figure("maxMembers", places),
             error @ TenancyError::ActiveSubscription(_) => {
                 Self::new(Code::ActiveSubscription).detail(error.to_string())
             }

@@ -39,6 +39,20 @@ refusals! {
         ActiveSubscription, UnbilledUsage, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
         Internal, Unavailable, Timeout
     ];
+    /// Of every route that changes invitations.
+    InvitationRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
+        InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, InvitationLimitReached, PayloadTooLarge,
+        UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+    ];
+    /// Of accepting an invitation.
+    AcceptRefusals = [
+        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, MemberLimitReached, EmailNotVerified,
+        InsufficientPermissions, InvitationOfAnother, AlreadyMember, IdempotencyInFlight, InvitationInvalid,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal, Unavailable, Timeout
+    ];
+    /// Beside others, of adding a member.
+    PlaceRefusals = [MemberLimitReached];
     /// Of every route that asks for something that needs Stripe.
     BillingRefusals = [
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,

@@ -17,7 +17,9 @@ use super::key_limiter::tell;
 use super::observe::{Observer, observe};
 use super::openapi::Document;
 use super::problem::{Problem, panic_response, render};
-use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks};
+use super::routes::{
+    billing, invitations, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks,
+};
 use super::state::AppState;
 
 /// What the deployment decides about requests.
@@ -41,6 +43,10 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::transfer_ownership::transfer_ownership))
         .routes(routes!(members::add::add, members::list::list))
         .routes(routes!(members::change::change, members::remove::remove))
+        .routes(routes!(invitations::create::create, invitations::list::list))
+        .routes(routes!(invitations::revoke::revoke))
+        .routes(routes!(invitations::resend::resend))
+        .routes(routes!(invitations::accept::accept))
         .routes(routes!(keys::create::create, keys::list::list))
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(keys::rotate::rotate))

@@ -57,6 +57,11 @@ pub async fn refused(state: &AppState, caller: &Caller, tenant_id: Uuid, error: 
             write(state, caller, tenant_id, kind, None, role).await;
             Problem::new(Code::InsufficientPermissions).detail(reason.clone())
         }
+        TenancyError::InvitationInvalid | TenancyError::InvitationOfAnother | TenancyError::EmailNotVerified => {
+            let problem = Problem::from(error);
+            write(state, caller, tenant_id, (problem.code().name(), Severity::Warning), None, None).await;
+            problem
+        }
         other => other.into(),
     }
 }

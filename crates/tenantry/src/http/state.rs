@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::SignedDuration;
 use tenantry_domain::plan::Catalog;
 use uuid::Uuid;
 
@@ -43,6 +44,8 @@ pub struct AppState {
     pub slug_limiter: Arc<SlugLimiter>,
     /// What webhooks may reach.
     pub webhooks: UrlPolicy,
+    /// How long an invitation can be accepted.
+    pub invitations_valid_for: SignedDuration,
     /// Stripe, or the sandbox; none where billing is off.
     pub stripe: Option<Stripe>,
 }

@@ -1,5 +1,7 @@
 //! The ways out: the mail server and the client for webhooks, as the deployment configures them.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::mail::Mailer;
@@ -12,6 +14,8 @@ pub struct OutboundSettings {
     pub smtp_url: Option<SecretString>,
     /// Where mails come from.
     pub mail_from: Option<String>,
+    /// Address of the host application, without a slash at its end; links of mails lead there.
+    pub app_url: String,
     /// What webhooks may reach. `https_only` also refuses to send a mail server's password in the clear.
     pub webhooks: UrlPolicy,
 }
@@ -26,6 +30,8 @@ pub struct OutboundError(pub String);
 pub struct Outbound {
     /// The mail server, if there is one.
     pub mailer: Option<Mailer>,
+    /// Address of the host application, without a slash at its end.
+    pub app_url: Arc<str>,
     /// The client for webhooks.
     pub sender: Sender,
 }
@@ -38,6 +44,6 @@ impl Outbound {
             .as_ref()
             .map(|url| Mailer::new(url, settings.mail_from.as_deref(), settings.webhooks.https_only))
             .transpose()?;
-        Ok(Self { mailer, sender: Sender::new(settings.webhooks)? })
+        Ok(Self { mailer, app_url: settings.app_url.as_str().into(), sender: Sender::new(settings.webhooks)? })
     }
 }

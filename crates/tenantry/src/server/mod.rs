@@ -208,6 +208,7 @@ pub fn start(
         key_limiter: Arc::default(),
         slug_limiter: Arc::default(),
         webhooks: webhook_policy(config),
+        invitations_valid_for: SignedDuration::from_hours(i64::from(config.invitation_hours)),
         stripe: stripe.clone(),
     };
     (state, Worker::start(db.clone(), env.clone(), outbound, stripe))
@@ -218,6 +219,7 @@ pub fn outbound_settings(config: &Config) -> OutboundSettings {
     OutboundSettings {
         smtp_url: config.smtp_url.clone(),
         mail_from: config.mail_from.clone(),
+        app_url: config.app_url().to_owned(),
         webhooks: webhook_policy(config),
     }
 }
@@ -237,6 +239,7 @@ pub fn token_settings(config: &Config, secret: Option<&JwtSecret>) -> TokenSetti
         secret: secret.map(|secret| secret.secret.clone()),
         issuer: config.jwt_issuer.clone(),
         audience: config.jwt_audience.clone(),
+        issuer_verifies_emails: config.issuer_verifies_emails,
     }
 }
 

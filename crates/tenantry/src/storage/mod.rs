@@ -6,6 +6,8 @@ pub mod checkup;
 mod error;
 pub mod export;
 pub mod idempotency;
+pub mod invitation_mails;
+pub mod invitations;
 pub mod jobs;
 pub mod keys;
 pub mod members;

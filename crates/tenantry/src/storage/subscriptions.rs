@@ -87,6 +87,14 @@ query! {
     service VERSION_NOW = "
         select version, definition from tenantry.plan_versions where plan_id = $1
         order by current desc, version desc limit 1";
+    /// While access falls back, the limits are those of the plan that new tenants get.
+    service IN_FORCE = "
+        select v.plan_id, v.definition
+        from tenantry.tenant_subscriptions s
+        join tenantry.plan_versions v on case s.access
+            when 'full' then v.plan_id = s.plan_id and v.version = s.plan_version
+            else v.current and v.is_default end
+        where s.tenant_id = $1 and s.ended_at is null";
     service INSERT = "
         insert into tenantry.tenant_subscriptions
             (tenant_id, id, plan_id, plan_version, status, anchor, current_period_start, current_period_end,
@@ -123,6 +131,11 @@ pub async fn default_plan(tx: &Tx) -> Result<Option<(String, i32)>, StoreError> 
 /// Whether a locked tenant pays for its plan through Stripe.
 pub async fn is_paid(tx: &Tx, tenant: &LockedTenant) -> Result<bool, StoreError> {
     tx.one(&IS_PAID, &[&tenant.id()]).await?.col(0)
+}
+
+/// The plan whose limits are in force for a locked tenant, and what it says.
+pub async fn in_force(tx: &Tx, tenant: &LockedTenant) -> Result<Option<(String, serde_json::Value)>, StoreError> {
+    tx.opt(&IN_FORCE, &[&tenant.id()]).await?.map(|row| Ok((row.col(0)?, row.col(1)?))).transpose()
 }
 
 /// The version of a plan that who gets it now gets, and what it says: the current one, or the last of a plan that left

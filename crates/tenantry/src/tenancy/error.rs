@@ -48,6 +48,37 @@ pub enum TenancyError {
     /// The user is a member already.
     #[error("the user is a member already")]
     AlreadyMember,
+    /// As many invitations are pending as may be.
+    #[error("{limit} invitations are pending: revoke some, or wait until they are accepted or expire")]
+    TooManyInvitations {
+        /// How many may be.
+        limit: i64,
+    },
+    /// As many mails went to the address within a day as may.
+    #[error("{limit} invitations were mailed to this address within a day: try again tomorrow")]
+    MailedTooOften {
+        /// How many may be.
+        limit: i64,
+    },
+    /// The token is good for nothing, for whatever reason.
+    #[error("the invitation does not exist or can no longer be accepted: ask for a new one")]
+    InvitationInvalid,
+    /// The address of who accepts is another one than was invited.
+    #[error("the invitation was sent to another address: sign in with the one that it was sent to")]
+    InvitationOfAnother,
+    /// Nobody who is trusted with it says that the address of who accepts is theirs.
+    #[error("the token does not say that its address is verified: verify it where you sign in, and sign in again")]
+    EmailNotVerified,
+    /// The plan whose limits are in force has no place for another member.
+    #[error(
+        "the plan `{plan_id}` has places for {places} members, and all are taken: change the plan or remove a member"
+    )]
+    MembersFull {
+        /// The plan.
+        plan_id: String,
+        /// Members that it allows.
+        places: u32,
+    },
     /// The tenant pays for a plan.
     #[error("the tenant is subscribed to the plan `{0}`: cancel the subscription first")]
     ActiveSubscription(String),

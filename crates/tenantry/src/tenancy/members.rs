@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantry_domain::permission::{Overrides, Permission, Role, may_assign};
+use tenantry_domain::plan::Plan;
 use uuid::Uuid;
 
 use super::audit::{self, Deed};
@@ -13,6 +14,7 @@ use super::{Actor, TenancyError};
 use crate::env::Env;
 use crate::storage::jobs::{self, NewJob};
 use crate::storage::members::{self as rows, MemberRow};
+use crate::storage::stripe::subscriptions::count_members;
 use crate::storage::tenants::{self, LockedTenant};
 use crate::storage::{Database, StoreError, Tx, subscriptions, users};
 use crate::write_tx;
@@ -63,14 +65,10 @@ pub async fn add(
         if users::existing(tx, &[new.user_id]).await?.is_empty() {
             return Err(TenancyError::invalid("userId", "names no user: a user is made by its first request"));
         }
-        if !rows::insert(tx, &held, (new.user_id, new.role.as_str(), &permissions), now).await? {
-            return Err(TenancyError::AlreadyMember);
-        }
+        let row = join(tx, env, &held, (new.user_id, new.role, &permissions), now).await?;
         let payload = json!({ "role": new.role.as_str(), "permissions": permissions });
         let deed = Deed { kind: "member.added", actor, subject_id: Some(new.user_id), payload };
         audit::append(tx, &held, env, now, deed).await?;
-        follow_with_seats(tx, &held, env, now).await?;
-        let row = member(tx, &held, new.user_id).await?;
         ticket.done(tx, row).await
     })
 }
@@ -166,6 +164,39 @@ pub async fn leave(
     })
 }
 
+/// Makes a user a member of a locked tenant whose plan has a place left, and lets the seats follow. Who may do it, and
+/// the audit entry, are for the caller.
+pub(super) async fn join(
+    tx: &Tx,
+    env: &Env,
+    tenant: &LockedTenant,
+    (user, role, permissions): (Uuid, Role, &Value),
+    now: Timestamp,
+) -> Result<MemberRow, TenancyError> {
+    if !rows::insert(tx, tenant, (user, role.as_str(), permissions), now).await? {
+        return Err(TenancyError::AlreadyMember);
+    }
+    refuse_overfull(tx, tenant).await?;
+    follow_with_seats(tx, tenant, env, now).await?;
+    member(tx, tenant, user).await
+}
+
+/// Refuses more members than the plan in force has places for. Holds only under the tenant's lock. Members count,
+/// invitations do not: nobody waits for a place that somebody else was promised and never took.
+async fn refuse_overfull(tx: &Tx, tenant: &LockedTenant) -> Result<(), TenancyError> {
+    let Some((plan_id, definition)) = subscriptions::in_force(tx, tenant).await? else {
+        return Ok(());
+    };
+    let plan: Plan = serde_json::from_value(definition)
+        .map_err(|error| StoreError::corrupt("definition of a plan version", error))?;
+    match plan.max_members {
+        Some(places) if count_members(tx, tenant.id()).await? > i64::from(places) => {
+            Err(TenancyError::MembersFull { plan_id, places })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Leaves the job that brings the seats that are paid for to the number of members; nothing where nobody pays.
 async fn follow_with_seats(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), StoreError> {
     if !subscriptions::is_paid(tx, tenant).await? {
@@ -180,7 +211,7 @@ async fn member(tx: &Tx, tenant: &LockedTenant, user: Uuid) -> Result<MemberRow,
     rows::get(tx, tenant.id(), user).await?.ok_or(TenancyError::NotFound)
 }
 
-fn refuse_personal(tenant: &LockedTenant) -> Result<(), TenancyError> {
+pub(super) fn refuse_personal(tenant: &LockedTenant) -> Result<(), TenancyError> {
     if tenant.row().is_personal() {
         return Err(TenancyError::PersonalTenant("has one member, its user: make an organization to have more"));
     }
@@ -203,7 +234,7 @@ async fn refuse_last_owner(tx: &Tx, tenant: &LockedTenant, role: Role) -> Result
 }
 
 /// Role and permissions, where the actor may give them; the permissions as they are stored.
-fn assignable(authority: &Authority, role: Role, permissions: &Overrides) -> Result<Value, TenancyError> {
+pub(super) fn assignable(authority: &Authority, role: Role, permissions: &Overrides) -> Result<Value, TenancyError> {
     may_assign(authority.granting_role(), authority.permissions, role, permissions)
         .map_err(|refusal| TenancyError::Grant { reason: refusal.to_string(), role: authority.role })?;
     serde_json::to_value(permissions).map_err(|error| StoreError::corrupt("permissions to store", error).into())

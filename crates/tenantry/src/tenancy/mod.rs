@@ -10,6 +10,7 @@ pub mod authority;
 mod error;
 mod hash;
 pub mod idempotency;
+pub mod invitations;
 pub mod key_uses;
 pub mod keys;
 pub mod members;

@@ -10,7 +10,7 @@ use super::audit::{self, Deed};
 use super::authority::{Authority, key_scopes};
 use super::idempotency::{self, Answer, Claim, Idempotent};
 use super::slugs::{self, Wanted};
-use super::{Actor, TenancyError, subscription, validate};
+use super::{Actor, TenancyError, invitations, subscription, validate};
 use crate::env::Env;
 use crate::storage::jobs::{self, NewJob};
 use crate::storage::stripe::operations;
@@ -204,8 +204,10 @@ pub async fn delete(
         refuse_unsettled(tx, &held, unbilled).await?;
         let keys = keys::revoke_all(tx, &held, now).await?;
         let members = members::remove_all(tx, &held).await?;
+        let invitations = invitations::revoke_all(tx, &held, now).await?;
         subscriptions::end(tx, &held, now).await?;
-        let payload = json!({ "slug": held.row().slug, "members": members, "keys_revoked": keys });
+        let payload = json!({ "slug": held.row().slug, "members": members, "keys_revoked": keys,
+            "invitations_revoked": invitations });
         let deed = Deed { kind: "tenant.deleted", actor, subject_id: Some(tenant), payload };
         audit::append(tx, &held, env, now, deed).await?;
         let job = NewJob { id: env.ids.uuid_v7(now), dedupe_key: tenant.to_string(), payload: &json!({}) };

@@ -11,9 +11,10 @@ use crate::env::Env;
 use crate::notices::{DELIVER_WEBHOOK, Outbound, SEND_MAIL, mail, webhooks};
 use crate::storage::jobs::{ClaimedJob, Kinds};
 use crate::storage::{Database, StoreError};
+use crate::tenancy::invitations::MAIL_JOB as SEND_INVITATION;
 
 /// The kinds of jobs of this lane.
-pub(super) const KINDS: &[&str] = &[SEND_MAIL, DELIVER_WEBHOOK];
+pub(super) const KINDS: &[&str] = &[SEND_MAIL, DELIVER_WEBHOOK, SEND_INVITATION];
 /// Jobs that are under way at once. Each waits for somebody else's machine most of its time.
 const AT_ONCE: usize = 16;
 
@@ -97,11 +98,11 @@ async fn finish(means: &Means, job: &ClaimedJob, lease: Uuid) -> Result<(), Stor
 
 async fn run(means: &Means, job: &ClaimedJob) -> Result<Done, JobError> {
     let Means { db, env, outbound } = means;
-    let then = if job.kind == SEND_MAIL {
-        mail::send(db, env, outbound.mailer.as_ref(), (job.tenant_id, id_of(job, "mailId")?)).await?
-    } else {
-        let delivery = (job.tenant_id, id_of(job, "deliveryId")?);
-        webhooks::delivery::deliver(db, env, &outbound.sender, delivery).await?
+    let tenant = job.tenant_id;
+    let then = match job.kind.as_str() {
+        SEND_MAIL => mail::send(db, env, outbound.mailer.as_ref(), (tenant, id_of(job, "mailId")?)).await?,
+        SEND_INVITATION => mail::invitation::send(db, env, outbound, (tenant, id_of(job, "mailId")?)).await?,
+        _ => webhooks::delivery::deliver(db, env, &outbound.sender, (tenant, id_of(job, "deliveryId")?)).await?,
     };
     Ok(then.into())
 }

@@ -75,6 +75,11 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
     let trial_days = trial.as_ref().map_or(Some(0), |field| field.whole(0, MAX_TRIAL_DAYS, problems));
     let seats = table.take("per_seat");
     let per_seat = seats.as_ref().map_or(Some(false), |field| field.boolean(problems));
+    let places = table.take("max_members");
+    let max_members = places.as_ref().map_or(Some(None), |field| {
+        let places = field.whole(1, i64::from(i32::MAX), problems)?;
+        u32::try_from(places).ok().map(Some)
+    });
     let prices_field = table.take("prices");
     let prices = prices_field.as_ref().map(|field| {
         let table = field.table(problems)?;
@@ -106,6 +111,7 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
             default: default.is_some(),
             trial_days: u32::try_from(trial_days?).ok()?,
             per_seat: per_seat?,
+            max_members: max_members?,
             currency: None,
             prices: prices?,
             metrics,

@@ -23,6 +23,8 @@ pub struct TokenSettings {
     pub issuer: Option<String>,
     /// The `aud` that tokens must have, where it is set.
     pub audience: Option<String>,
+    /// The issuer verifies every address that it puts into a token, whether or not the token says so.
+    pub issuer_verifies_emails: bool,
 }
 
 /// What is taken from a token. Roles in it mean nothing here: they are looked up.
@@ -32,6 +34,8 @@ pub struct Claims {
     pub id: Uuid,
     /// `email`, where the token has one that is an address.
     pub email: Option<String>,
+    /// Whether that address is the user's, as the issuer found out.
+    pub email_verified: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,6 +44,8 @@ struct RawClaims {
     /// Issuers put anything here; what is no address must not keep its user out.
     #[serde(default)]
     email: Value,
+    #[serde(default)]
+    email_verified: Value,
 }
 
 /// Verifies tokens.
@@ -79,7 +85,10 @@ impl TokenVerifier {
         let raw = raw.ok_or_else(refused)?;
         let id = parse_uuid(&raw.sub).ok_or_else(refused)?;
         let email = raw.email.as_str().filter(|email| users::is_address(email)).map(str::to_owned);
-        Ok(Claims { id, email })
+        // Some issuers write it as a text. Anything else is no.
+        let says_so = raw.email_verified == true || raw.email_verified == "true";
+        let email_verified = email.is_some() && (says_so || self.settings.issuer_verifies_emails);
+        Ok(Claims { id, email, email_verified })
     }
 
     fn decode(&self, token: &str, key: &DecodingKey, alg: Algorithm) -> Option<RawClaims> {
@@ -102,7 +111,7 @@ impl TokenVerifier {
     }
 }
 
-/// A token of the development secret, for the command line and tests.
+/// A token of the development secret, for the command line and tests. An address in it counts as verified.
 ///
 /// `expires_at` is seconds since 1970.
 pub fn sign_development_token(
@@ -117,6 +126,8 @@ pub fn sign_development_token(
         sub: Uuid,
         #[serde(skip_serializing_if = "Option::is_none")]
         email: Option<&'a str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        email_verified: bool,
         iat: i64,
         exp: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +137,7 @@ pub fn sign_development_token(
     }
     let key = EncodingKey::from_secret(settings.secret.as_ref()?.expose_secret().as_bytes());
     let (iss, aud) = (settings.issuer.as_deref(), settings.audience.as_deref());
-    let claims = Issued { sub: user, email, iat: issued_at, exp: expires_at, iss, aud };
+    let claims =
+        Issued { sub: user, email, email_verified: email.is_some(), iat: issued_at, exp: expires_at, iss, aud };
     encode(&Header::new(Algorithm::HS256), &claims, &key).ok()
 }

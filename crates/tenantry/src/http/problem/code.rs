@@ -71,7 +71,7 @@ problems! {
     InvalidSignature, "invalid_signature", BAD_REQUEST, "The webhook is not from Stripe",
         "The `Stripe-Signature` header is missing, malformed, too old, or was not made with a webhook secret that is configured here. Nothing was stored.";
     PlanChangeNotAllowed, "plan_change_not_allowed", BAD_REQUEST, "The plan cannot be changed this way",
-        "The plan is not the kind of change that was asked for: a downgrade was sent to the upgrade, or the tenant has this plan already.";
+        "The plan is not the kind of change that was asked for: a downgrade was sent to the upgrade, the tenant has this plan already, or the plan has fewer places than the tenant has members.";
     UnknownPlanOrInterval, "unknown_plan_or_interval", BAD_REQUEST, "There is no such plan for this interval",
         "The catalog sells no plan of this id for this billing interval. `GET /api/billing/plans` lists those it sells.";
     Unauthenticated, "unauthenticated", UNAUTHORIZED, "Who is asking is not known",
@@ -80,14 +80,20 @@ problems! {
         "The card's holder has to confirm the payment on the page at `url`; the change takes effect once that is done.";
     CardDeclined, "card_declined", PAYMENT_REQUIRED, "The card was declined",
         "The payment failed and nothing was changed; `declineCode` is the bank's reason as Stripe tells it.";
+    MemberLimitReached, "member_limit_reached", PAYMENT_REQUIRED, "The plan has no place left",
+        "The tenant has as many members as its plan allows, so nobody was added. A larger plan has more places; `maxMembers` is what this one has.";
     MetricNotInPlan, "metric_not_in_plan", PAYMENT_REQUIRED, "The plan does not include this metric",
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
+    EmailNotVerified, "email_not_verified", FORBIDDEN, "The address is not verified",
+        "An invitation is accepted with a token whose `email` is verified: `email_verified` is true in it, or the deployment says that its issuer verifies every address. Verify the address and sign in again.";
     ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
         "The context header names a tenant that the caller does not belong to, or that does not exist: the two are not told apart.";
     InsufficientPermissions, "insufficient_permissions", FORBIDDEN, "The permission is missing",
         "The caller belongs to the tenant but lacks the permission that this route needs.";
+    InvitationOfAnother, "invitation_of_another", FORBIDDEN, "The invitation is somebody else's",
+        "The invitation was sent to another address than the signed-in user's. Sign in with the address that it was sent to.";
     NotFound, "not_found", NOT_FOUND, "There is nothing here",
         "The path or the object does not exist for this caller. What belongs to other tenants is answered the same way.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method does not fit the path",
@@ -108,6 +114,8 @@ problems! {
         "An event with this `idempotencyKey` is recorded with another metric, amount or timestamp. Nothing was recorded.";
     IdempotencyInFlight, "idempotency_in_flight", CONFLICT, "The first request is still running",
         "A request with the same `Idempotency-Key` has not been answered yet. Wait and send it again.";
+    InvitationLimitReached, "invitation_limit_reached", CONFLICT, "Too many invitations are pending",
+        "The tenant has as many pending invitations as it may. Revoke some, or wait until they are accepted or expire.";
     LastOwner, "last_owner", CONFLICT, "An organization keeps an owner",
         "The change would leave the organization without an owner. Make somebody else an owner first.";
     NothingToResume, "nothing_to_resume", CONFLICT, "Nothing is pending",
@@ -118,6 +126,8 @@ problems! {
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
     UnbilledUsage, "unbilled_usage", CONFLICT, "Usage is still to be billed",
         "Use of `metrics` above the included quantity is on no invoice yet, so the tenant is not deleted. Wait until its period was billed; a service key may leave it with `unbilled=leave`.";
+    InvitationInvalid, "invitation_invalid", GONE, "The invitation cannot be accepted",
+        "There is no such invitation, or it was used, revoked or sent anew, has expired, or whoever invited may no longer do so: these are not told apart. Ask for a new one.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is larger than the server takes. Send it in parts.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",

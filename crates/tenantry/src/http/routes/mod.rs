@@ -1,6 +1,7 @@
 //! One file for each endpoint: its doc, its types, its handler.
 
 pub mod billing;
+pub mod invitations;
 pub mod keys;
 pub mod members;
 pub mod notifications;

@@ -38,7 +38,7 @@ struct Html<'a> {
     paragraphs: &'a [String],
     facts: &'a [(&'static str, String)],
     action: Option<&'a (&'static str, String)>,
-    tenant: &'a str,
+    footer: &'a str,
 }
 
 #[derive(Template)]
@@ -48,19 +48,55 @@ struct Text<'a> {
     paragraphs: &'a [String],
     facts: &'a [(&'static str, String)],
     action: Option<&'a (&'static str, String)>,
-    tenant: &'a str,
+    footer: &'a str,
+}
+
+/// What an invitation says of itself.
+#[derive(Clone, Copy)]
+pub struct InvitationText<'a> {
+    /// The role that waits.
+    pub role: &'a str,
+    /// First instant at which it can no longer be accepted.
+    pub expires_at: Timestamp,
+    /// Where it is accepted; none once the token is gone.
+    pub url: Option<&'a str>,
 }
 
 impl Letter {
     /// Writes the letter about a notice to a tenant of this name.
     pub fn about(data: &Data, tenant: &str) -> Result<Self, askama::Error> {
         let tenant = &clean(tenant);
-        let content = content(data);
-        let Content { headline, paragraphs, facts, action } = &content;
+        Self::with(&content(data), tenant, &format!("You get this because you look after the billing of {tenant}."))
+    }
+
+    /// Writes the letter that invites somebody into a tenant of this name.
+    pub fn invitation(invitation: InvitationText<'_>, tenant: &str) -> Result<Self, askama::Error> {
+        let tenant = &clean(tenant);
+        let footer = format!(
+            "You get this because somebody at {tenant} entered this address. If you expected no invitation, do nothing."
+        );
+        Self::with(&invited(invitation, tenant), tenant, &footer)
+    }
+
+    fn with(content: &Content, tenant: &str, footer: &str) -> Result<Self, askama::Error> {
+        let Content { headline, paragraphs, facts, action } = content;
         let subject = format!("{tenant}: {headline}");
-        let text = Text { headline, paragraphs, facts, action: action.as_ref(), tenant }.render()?;
-        let html = Html { subject: &subject, headline, paragraphs, facts, action: action.as_ref(), tenant }.render()?;
+        let text = Text { headline, paragraphs, facts, action: action.as_ref(), footer }.render()?;
+        let html = Html { subject: &subject, headline, paragraphs, facts, action: action.as_ref(), footer }.render()?;
         Ok(Self { subject, text, html })
+    }
+}
+
+fn invited(invitation: InvitationText<'_>, tenant: &str) -> Content {
+    let role = invitation.role.replace('_', " ");
+    Content {
+        headline: "You are invited".to_owned(),
+        paragraphs: vec![
+            format!("You are invited to join {tenant}. Sign in with this address to accept."),
+            "The link is for you alone and works once.".to_owned(),
+        ],
+        facts: vec![("Organization", tenant.to_owned()), ("Role", role), ("Valid until", date(invitation.expires_at))],
+        action: link("Accept the invitation", invitation.url),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A mail is leased, sent with no transaction open, then marked. SMTP has no way to take a mail exactly once: a worker
 //! that dies between sending and marking has it sent again, under the same Message-ID, by which it can be recognized.
 
+pub mod invitation;
 mod letter;
 
 use std::fmt;
@@ -19,12 +20,12 @@ use super::kind::Kind;
 use super::{OutboundError, Then};
 use crate::env::Env;
 use crate::storage::notices::NoticeRow;
-use crate::storage::notices::mails::{self as rows, ClaimedMail};
+use crate::storage::notices::mails as rows;
 use crate::storage::{Database, StoreError};
 use crate::tenancy::security::clean;
 use crate::write_tx;
 
-pub use letter::Letter;
+pub use letter::{InvitationText, Letter};
 
 /// How long the mail server may take for one mail.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -57,9 +58,18 @@ impl fmt::Debug for Mailer {
 
 /// Why a mail was not taken.
 struct Refused {
+    /// For the operator; may quote what the mail says.
     reason: String,
+    /// The same without a word of the mail.
+    brief: String,
     /// Trying again is no use.
     is_final: bool,
+}
+
+impl Refused {
+    fn for_good(reason: String) -> Self {
+        Self { brief: reason.clone(), reason, is_final: true }
+    }
 }
 
 impl Mailer {
@@ -88,22 +98,34 @@ impl Mailer {
     }
 
     /// Sends one mail.
-    async fn send(&self, id: Uuid, mail: &ClaimedMail, now: Timestamp) -> Result<(), Refused> {
-        let message = self.message(id, mail, now).map_err(|reason| Refused { reason, is_final: true })?;
+    async fn send(
+        &self,
+        id: Uuid,
+        (address, letter): (&str, Result<Letter, StoreError>),
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        let letter = letter.map_err(|error| Refused::for_good(error.to_string()))?;
+        let message = self.message(id, (address, letter), now).map_err(Refused::for_good)?;
         match tokio::time::timeout(TIMEOUT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(Refused {
                 is_final: error.is_permanent() && !is_about_us(&error),
                 reason: clean(&error.to_string()),
+                brief: match error.status() {
+                    Some(code) => format!("the mail server answered {code}"),
+                    None => "the mail server could not be talked to".to_owned(),
+                },
             }),
-            Err(_) => Err(Refused { is_final: false, reason: "the mail server took too long".to_owned() }),
+            Err(_) => {
+                let reason = "the mail server took too long".to_owned();
+                Err(Refused { is_final: false, brief: reason.clone(), reason })
+            }
         }
     }
 
     /// The mail; its Message-ID is the same whenever it is made.
-    fn message(&self, id: Uuid, mail: &ClaimedMail, now: Timestamp) -> Result<Message, String> {
-        let letter = letter_of(&mail.notice, &mail.tenant_name).map_err(|error| error.to_string())?;
-        let to: Address = mail.address.parse().map_err(|_| "the address cannot be written to".to_owned())?;
+    fn message(&self, id: Uuid, (address, letter): (&str, Letter), now: Timestamp) -> Result<Message, String> {
+        let to: Address = address.parse().map_err(|_| "the address cannot be written to".to_owned())?;
         let message_id = format!("<{}@{}>", id.simple(), self.from.email.domain());
         Message::builder()
             .from(self.from.clone())
@@ -151,7 +173,10 @@ pub async fn send(
         Err(held_until) => return Ok(held_until.map_or(Then::Finished, Then::Later)),
     };
     let sent = match mailer {
-        Some(mailer) => Some(mailer.send(id, &mail, now).await),
+        Some(mailer) => {
+            let letter = letter_of(&mail.notice, &mail.tenant_name);
+            Some(mailer.send(id, (&mail.address, letter), now).await)
+        }
         None => None,
     };
     settle(db, env, (tenant, id), (lease, mail.attempts), sent).await
@@ -165,17 +190,15 @@ async fn settle(
     sent: Option<Result<(), Refused>>,
 ) -> Result<Then, StoreError> {
     let now = env.clock.now();
-    let wait = usize::try_from(attempts - 1).ok().and_then(|index| WAITS.get(index));
-    let (state, error, sent_at, then) = match sent {
-        None => ("kept", None, None, Then::Finished),
-        Some(Ok(())) => ("sent", None, Some(now), Then::Finished),
-        Some(Err(refused)) => match wait.filter(|_| !refused.is_final) {
-            Some(wait) => {
-                ("pending", Some(refused.reason), None, Then::Later(now.saturating_add(*wait).unwrap_or(now)))
-            }
-            None => ("failed", Some(refused.reason), None, Then::Finished),
-        },
+    let (state, error, then) = match sent {
+        None => ("kept", None, Then::Finished),
+        Some(Ok(())) => ("sent", None, Then::Finished),
+        Some(Err(refused)) => {
+            let (state, then) = after_refusal(&refused, attempts, now);
+            (state, Some(refused.reason), then)
+        }
     };
+    let sent_at = (state == "sent").then_some(now);
     if let Some(reason) = &error {
         tracing::warn!(tenant = %mail.0, mail = %mail.1, attempts, reason, "a mail was not taken");
     }
@@ -184,4 +207,13 @@ async fn settle(
         rows::settle(tx, mail, lease, (state, error.as_deref(), sent_at)).await
     })?;
     Ok(then)
+}
+
+/// State of a mail that was not taken, and when it is tried again.
+fn after_refusal(refused: &Refused, attempts: i32, now: Timestamp) -> (&'static str, Then) {
+    let wait = usize::try_from(attempts - 1).ok().and_then(|index| WAITS.get(index));
+    match wait.filter(|_| !refused.is_final) {
+        Some(wait) => ("pending", Then::Later(now.saturating_add(*wait).unwrap_or(now))),
+        None => ("failed", Then::Finished),
+    }
 }

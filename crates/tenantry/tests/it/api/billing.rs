@@ -1,9 +1,12 @@
 //! Billing over HTTP where Stripe is out of reach, and the webhook's door.
 
 use serde_json::{Value, json};
+use tenantry::billing::catalog_store;
+use tenantry_domain::plan::{Catalog, Plan};
 use tenantry_stripe::signature;
 
 use super::world::{Answer, App, WEBHOOK_SECRET, send};
+use crate::metering::world::catalog;
 
 async fn checkout(app: &App, bearer: &str, key: Option<&str>) -> Answer {
     let request = app.request("POST", "/api/billing/checkout").bearer_auth(bearer).json(&json!({ "planId": "pro" }));
@@ -115,4 +118,31 @@ async fn only_stripe_gets_an_event_in_and_each_event_once() {
     let row = app.admin.query_one("select type, payload from tenantry.stripe_events", &[]).await.unwrap();
     let (kind, payload): (String, Value) = (row.get(0), row.get(1));
     assert_eq!((kind.as_str(), payload["id"].as_str()), ("some.new_type", Some("evt_1")));
+}
+
+#[tokio::test]
+async fn a_plan_with_too_few_places_is_refused_with_the_figures() {
+    let app = App::new().await;
+    with_prices(&app).await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    for _ in 0..2 {
+        app.member(&owner, acme, "member").await;
+    }
+    let plans = catalog().plans().iter().map(|plan| Plan { max_members: Some(2), ..plan.clone() }).collect();
+    catalog_store::load(&app.db, &app.env, &Catalog::new(plans).unwrap()).await.unwrap();
+    let wanted = json!({ "planId": "pro" });
+    let refused = app.within(&owner, acme, "POST", "/api/billing/checkout", &wanted).await;
+    assert_eq!((refused.status, refused.code()), (400, "plan_change_not_allowed"), "{refused:?}");
+    assert_eq!((&refused.body["maxMembers"], &refused.body["members"]), (&json!(2), &json!(3)));
+    assert_eq!(app.count("select count(*) from tenantry.billing_operations").await, 0);
+}
+
+#[tokio::test]
+async fn plans_say_how_many_members_there_may_be() {
+    let app = App::new().await;
+    let (_, token) = app.user().await;
+    let plans = app.get(&token, "/api/billing/plans").await;
+    assert_eq!(plans.body["data"][0]["maxMembers"], Value::Null, "{plans:?}");
+    assert!(plans.body["data"][0].as_object().unwrap().contains_key("maxMembers"));
 }

@@ -148,6 +148,7 @@ struct Objects {
     endpoint: Uuid,
     delivery: Uuid,
     operation: Uuid,
+    invitation: Uuid,
 }
 
 impl Objects {
@@ -169,8 +170,13 @@ impl Objects {
                        (tenant_id, id, kind, state, request, outcome, actor, created_at, finished_at)
                    values ($1, $2, 'cancel', 'succeeded', '{}', '{}', 'system', now(), now())";
         app.admin.execute(sql, &[&tenant, &operation]).await.unwrap();
+        let path = format!("/api/tenants/{tenant}/invitations");
+        let invited = json!({ "email": "bea@example.com", "role": "member" });
+        let invited = app.call(&owner, "POST", &path, &invited).await;
+        assert_eq!(invited.status, 201, "{invited:?}");
+        let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, user, key, endpoint, delivery, operation })
+        (owner, secret, Self { tenant, user, key, endpoint, delivery, operation, invitation })
     }
 
     /// What a parameter of a path names here.
@@ -183,6 +189,7 @@ impl Objects {
             ("keys", _) => self.key,
             ("webhook-endpoints", _) => self.endpoint,
             ("deliveries", _) => self.delivery,
+            ("invitations", _) => self.invitation,
             ("operations", _) => self.operation,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
@@ -221,6 +228,8 @@ impl Two {
             || (select md5(string_agg(k::text, '|' order by id)) from tenantry.api_keys k where tenant_id = $1)
             || (select md5(string_agg(e::text, '|' order by id)) from tenantry.webhook_endpoints e where tenant_id = $1)
             || (select md5(string_agg(d::text, '|' order by id)) from tenantry.webhook_deliveries d where tenant_id = $1)
+            || (select md5(string_agg(i::text, '|' order by id)) from tenantry.invitations i where tenant_id = $1)
+            || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
@@ -270,7 +279,7 @@ async fn attack_01_every_route_of_a_foreign_tenant_in_the_header_answers_as_of_a
     let acme = app.organization(&owner).await;
     let (_, key) = app.key(&owner, acme, &["viewUsage", "recordUsage", "manageBilling", "viewBilling"]).await;
     // What is about the user itself knows no tenant.
-    let of_the_user = ["GET /api/me", "GET /api/tenants", "POST /api/tenants"];
+    let of_the_user = ["GET /api/me", "GET /api/tenants", "POST /api/tenants", "POST /api/invitations/accept"];
     let mut tried = 0;
     for operation in operations() {
         let name = operation.name();

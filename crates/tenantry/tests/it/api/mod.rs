@@ -6,6 +6,7 @@ mod billing;
 mod document;
 mod export;
 mod generated;
+mod invitations;
 mod keys;
 mod ownership;
 mod permissions;

@@ -20,7 +20,7 @@ async fn made(app: &App, token: &str, tenant: Uuid) -> (String, String) {
 
 /// Does what is due, sending included.
 async fn work(app: &App) {
-    let settings = OutboundSettings { smtp_url: None, mail_from: None, webhooks: WEBHOOKS };
+    let settings = OutboundSettings { smtp_url: None, mail_from: None, app_url: String::new(), webhooks: WEBHOOKS };
     let outbound = Outbound::new(&settings).unwrap();
     let never = CancellationToken::new();
     while worker::run_due(&app.db, &app.env, &never).await.unwrap()

@@ -41,6 +41,7 @@ pub(super) struct App {
     pub(super) env: Env,
     pub(super) admin: tokio_postgres::Client,
     client: Client,
+    state: AppState,
 }
 
 /// What an answer was.
@@ -71,6 +72,7 @@ pub(super) fn settings() -> TokenSettings {
         secret: Some(SECRET.to_owned().into()),
         issuer: Some(ISSUER.to_owned()),
         audience: Some(AUDIENCE.to_owned()),
+        issuer_verifies_emails: false,
     }
 }
 
@@ -98,14 +100,22 @@ impl App {
             key_limiter: Arc::default(),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
+            invitations_valid_for: SignedDuration::from_hours(7 * 24),
             stripe: Some(unreachable_stripe(&test.db, &env)),
         };
-        let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = router(state, limits, None).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, db: test.db.clone(), env, admin: test.admin_client().await, client: client() }
+        let url = serve(state.clone()).await;
+        Self { url, db: test.db.clone(), env, admin: test.admin_client().await, client: client(), state }
+    }
+
+    /// The address of another server on the same database, with other settings of tokens.
+    pub(super) async fn serve_again(&self, change: impl FnOnce(&mut TokenSettings)) -> String {
+        let mut settings = settings();
+        change(&mut settings);
+        serve(AppState { verifier: Arc::new(TokenVerifier::new(settings, None)), ..self.state.clone() }).await
+    }
+
+    pub(super) fn request_to(&self, url: &str, method: &str, path: &str) -> RequestBuilder {
+        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{url}{path}"))
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -118,7 +128,7 @@ impl App {
     }
 
     pub(super) fn request(&self, method: &str, path: &str) -> RequestBuilder {
-        self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url))
+        self.request_to(&self.url, method, path)
     }
 
     pub(super) async fn get(&self, bearer: &str, path: &str) -> Answer {
@@ -183,6 +193,16 @@ impl App {
     pub(super) async fn count(&self, sql: &str) -> i64 {
         self.admin.query_one(sql, &[]).await.unwrap().get(0)
     }
+}
+
+/// A server on a port of its own; its address.
+async fn serve(state: AppState) -> String {
+    let limits = Limits { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(20) };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = router(state, limits, None).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
 }
 
 /// Stripe where nobody answers: what needs no call works, everything else says that Stripe is out of reach.

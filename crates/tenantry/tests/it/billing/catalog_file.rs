@@ -53,6 +53,8 @@ fn problems_of_plans_are_named() {
         ("a trial of a free plan", plan("trial_days = 7\n")),
         ("seats of a free plan", plan("per_seat = true\n")),
         ("seats that are no yes or no", plan("per_seat = 5\nprices = { currency = \"usd\", month = 100 }\n")),
+        ("no places at all", plan("max_members = 0\n")),
+        ("places that are no number", plan("max_members = \"ten\"\n")),
         ("a trial of ten years", plan("trial_days = 3650\nprices = { currency = \"usd\", month = 100 }\n")),
         ("prices of the wrong kind", plan("prices = { currency = \"usd\", month = -5, year = 1.5, week = 3 }\n")),
         ("prices without an amount", plan("prices = { currency = \"usd\" }\n")),
@@ -112,6 +114,16 @@ fn problems_of_metrics_are_named() {
         ("several problems at once", metric("included = -1\noverage = { unit_price = 2.5, per = -1, colour = 1 }\n")),
     ];
     insta::assert_snapshot!("metrics", report(&cases));
+}
+
+#[test]
+fn a_plan_may_say_how_many_members_there_may_be() {
+    let catalog = parse(&plan("max_members = 10\n"), "plans.toml").unwrap();
+    assert_eq!(catalog.plan("pro").unwrap().max_members, Some(10));
+    // What a plan does not say is not in its stored definition, so that versions stay what they are.
+    let free = catalog.plan("free").unwrap();
+    assert_eq!(free.max_members, None);
+    assert!(!serde_json::to_string(free).unwrap().contains("max_members"));
 }
 
 #[test]

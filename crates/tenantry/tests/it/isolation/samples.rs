@@ -1,7 +1,7 @@
 //! A row for every table of the schema.
 
 /// Parts of a sample row: a column and its value, in which `{t}`, `{u}`, `{k}` are the tenant, its user and its
-/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}`, `{notice}`, `{endpoint}` those of its
+/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}`, `{notice}`, `{endpoint}`, `{invitation}` those of its
 /// tenant in row 0, and `{self}` the tenant's (or user's, key's) own id in row 0.
 pub(super) type Sample = &'static [(&'static str, &'static str)];
 
@@ -337,6 +337,31 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("id", "{new}"),
             ("notification_id", "{notice}"),
             ("address", "'a{n}@example.com'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "invitations",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("email", "'a{n}@example.com'"),
+            ("email_key", "'a{n}@example.com'"),
+            ("role", "'member'"),
+            ("token_hash", "sha256('{n}')"),
+            ("inviter", "'user'"),
+            ("inviter_id", "{u}"),
+            ("created_at", "now()"),
+            ("expires_at", "now() + interval '7 days'"),
+        ],
+    ),
+    (
+        "invitation_mails",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("invitation_id", "{invitation}"),
+            ("token", "'ti_{n}'"),
             ("created_at", "now()"),
         ],
     ),

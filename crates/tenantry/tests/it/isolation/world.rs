@@ -58,6 +58,7 @@ fn fill(value: &str, table: &str, side: Side, number: u32) -> String {
         .replace("{self}", &id(own))
         .replace("{notice}", &id(new_id("notifications", side, 0)))
         .replace("{endpoint}", &id(new_id("webhook_endpoints", side, 0)))
+        .replace("{invitation}", &id(new_id("invitations", side, 0)))
         .replace("{member}", &id(if number == 0 { side.user } else { OUTSIDER }))
 }
 

@@ -1,6 +1,6 @@
 //! What mails say, as people read them.
 
-use tenantry::notices::mail::Letter;
+use tenantry::notices::mail::{InvitationText, Letter};
 
 use super::samples;
 
@@ -22,11 +22,26 @@ fn the_page_of_a_failed_payment() {
     insta::assert_snapshot!(letter.html);
 }
 
+fn invitation(tenant: &str) -> Letter {
+    let text = InvitationText {
+        role: "billing_admin",
+        expires_at: "2026-03-22T12:00:00Z".parse().unwrap(),
+        url: Some("https://app.example/invitations/accept?token=ti_abc"),
+    };
+    Letter::invitation(text, tenant).unwrap()
+}
+
+#[test]
+fn the_invitation() {
+    let letter = invitation("Acme");
+    insta::assert_snapshot!(format!("Subject: {}\n\n{}\n\n{}", letter.subject, letter.text, letter.html));
+}
+
 #[test]
 fn a_name_is_text_wherever_it_stands() {
     let name = "<script>alert(1)</script>\r\nBcc: evil@example.com\u{202e}\" & Söhne";
-    for data in samples::all() {
-        let letter = Letter::about(&data, name).unwrap();
+    let letters = samples::all().into_iter().map(|data| Letter::about(&data, name).unwrap());
+    for letter in letters.chain([invitation(name)]) {
         assert!(!letter.html.contains("<script"), "{}", letter.html);
         assert!(!letter.html.contains("javascript:") && !letter.text.contains("javascript:"));
         for text in [&letter.subject, &letter.text, &letter.html] {

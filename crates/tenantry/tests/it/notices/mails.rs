@@ -199,6 +199,7 @@ fn settings_that_cannot_be_used_are_named_without_their_secrets() {
         let settings = OutboundSettings {
             smtp_url: Some(url.to_owned().into()),
             mail_from: from.map(str::to_owned),
+            app_url: String::new(),
             webhooks: policy,
         };
         let error = Outbound::new(&settings).unwrap_err().to_string();
@@ -208,6 +209,7 @@ fn settings_that_cannot_be_used_are_named_without_their_secrets() {
     let settings = OutboundSettings {
         smtp_url: Some("smtp://user:hunter2@mail.example?tls=required".to_owned().into()),
         mail_from: Some("a@b.example".to_owned()),
+        app_url: String::new(),
         webhooks: strict,
     };
     let _ = rustls::crypto::ring::default_provider().install_default();

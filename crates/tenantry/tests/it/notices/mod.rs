@@ -4,6 +4,7 @@
 mod deliveries;
 mod endpoints;
 mod fan_out;
+mod invitations;
 mod letters;
 mod mails;
 mod raising;

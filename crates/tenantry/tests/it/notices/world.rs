@@ -168,6 +168,7 @@ pub(super) fn outbound_under(smtp_url: Option<String>, webhooks: UrlPolicy) -> O
     let settings = OutboundSettings {
         smtp_url: smtp_url.map(Into::into),
         mail_from: Some("Tenantry <billing@tenantry.example>".to_owned()),
+        app_url: "https://app.example".to_owned(),
         webhooks,
     };
     Outbound::new(&settings).unwrap()

@@ -134,6 +134,31 @@ async fn notices_are_shown_with_the_mails_that_are_kept() {
     let notice = &list["data"][0];
     assert_eq!((&notice["kind"], &notice["tenantId"]), (&"limit_threshold".into(), &USER.into()), "{list}");
     assert!(notice["text"].as_str().unwrap().contains("Used: 160"), "{notice}");
+    // An invitation that nobody mailed can be handed on, and accepted.
+    let acme = folder.says(&["tenant", "create", "--name", "Acme", "--owner", USER]);
+    let invitation = serde_json::json!({ "email": "bea@example.com", "role": "member" });
+    let request = client().post(format!("{}/api/tenants/{acme}/invitations", server.url)).bearer_auth(&token);
+    let made: Value = request.json(&invitation).send().await.unwrap().json().await.unwrap();
+    let secret = made["token"].as_str().unwrap();
+    for _ in 0..200 {
+        shown = folder.says(&["notifications", "--tenant", &acme]);
+        if shown.contains("kept") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let link = format!("bea@example.com is invited: http://localhost:3000/invitations/accept?token={secret}");
+    assert!(shown.contains(&link) && shown.contains("Acme: You are invited"), "{shown}");
+    let list: Value = serde_json::from_str(&folder.says(&["--json", "notifications", "--tenant", &acme])).unwrap();
+    assert!(list["data"][0]["text"].as_str().unwrap().contains(secret), "{list}");
+    let bea = Uuid::from_u128(0xbea).to_string();
+    let bearer = folder.says(&["token", "--user", &bea, "--email", "bea@example.com"]);
+    let request = client().post(format!("{}/api/invitations/accept", server.url)).bearer_auth(&bearer);
+    assert_eq!(request.json(&serde_json::json!({ "token": secret })).send().await.unwrap().status(), 200);
+    let shown = folder.says(&["--json", "notifications", "--tenant", &acme]);
+    assert!(shown.contains("invitation") && !shown.contains(secret), "{shown}");
+    let log = std::fs::read_to_string(&server.log).unwrap();
+    assert!(!log.contains(secret), "the token is in the log");
     drop(server);
 }
 

@@ -1,12 +1,20 @@
 //! Seats follow members.
 
+use jiff::SignedDuration;
 use serde_json::Value;
-use tenantry::billing::operations::Asked;
-use tenantry_domain::permission::Role;
+use tenantry::billing::catalog_store;
+use tenantry::billing::operations::{Asked, OperationError};
+use tenantry::billing::plan_choice::Refused;
+use tenantry::tenancy::invitations::token::{MintedToken, PresentedToken};
+use tenantry::tenancy::invitations::{self, Invitee, NewInvitation};
+use tenantry::tenancy::members::{self, NewMember};
+use tenantry::tenancy::{Actor, TenancyError};
+use tenantry_domain::permission::{Overrides, Role};
+use tenantry_domain::plan::{Catalog, Plan};
 use tenantry_sandbox::FaultRule;
 use uuid::Uuid;
 
-use super::world::{VISA, World, wish};
+use super::world::{VISA, World, catalog, wish};
 
 /// Quantities at Stripe and here.
 async fn seats(world: &World, tenant: Uuid) -> (i64, i64) {
@@ -35,6 +43,68 @@ async fn seats_follow_members() {
     world.advance("1mo").await;
     let invoice = &world.invoices(tenant).await[0];
     assert_eq!(invoice["lines"]["data"].as_array().unwrap().len(), 5, "{invoice:#}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_accepts_an_invitation_gets_a_seat_and_who_waits_has_none() {
+    let world = World::new().await;
+    let (tenant, _) = world.organization("owner@example.com").await;
+    world.buy(tenant, "team").await;
+    let by = (Actor::System, tenant);
+    let mut tokens = Vec::new();
+    for email in ["a@example.com", "b@example.com"] {
+        let token = MintedToken::new(&world.env, tenant);
+        let new = NewInvitation {
+            email: email.to_owned(),
+            role: Role::Member,
+            permissions: Overrides::default(),
+            valid_for: SignedDuration::from_hours(24),
+        };
+        invitations::create(&world.db, &world.env, by, &new, &token, None).await.unwrap();
+        tokens.push(token);
+    }
+    world.work().await;
+    assert_eq!(seats(&world, tenant).await, (1, 1));
+    let user_id = world.user("a@example.com").await;
+    let token = PresentedToken::parse(tokens[0].expose()).unwrap();
+    let invitee = Invitee { user_id, email: "a@example.com" };
+    invitations::accept(&world.db, &world.env, invitee, &token, None).await.unwrap();
+    world.work().await;
+    assert_eq!(seats(&world, tenant).await, (2, 2));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn no_plan_is_changed_to_that_has_too_few_places() {
+    let world = World::new().await;
+    let (tenant, _) = world.organization("owner@example.com").await;
+    world.buy(tenant, "team").await;
+    world.member(tenant, "a@example.com", Role::Member).await;
+    let places =
+        |plan: &Plan| Plan { max_members: Some(if plan.id.as_str() == "pro" { 2 } else { 1 }), ..plan.clone() };
+    let plans = catalog().plans().iter().map(places).collect();
+    catalog_store::load(&world.db, &world.env, &Catalog::new(plans).unwrap()).await.unwrap();
+    for asked in [
+        Asked::Downgrade(wish("starter", None)),
+        Asked::Downgrade(wish("free", None)),
+        Asked::Upgrade(wish("scale", None), None),
+    ] {
+        let refused = world.ask_as(Actor::System, tenant, &asked).await.unwrap_err();
+        let full = matches!(&refused, OperationError::Refused(Refused::TooManyMembers { places: 1, members: 2, .. }));
+        assert!(full, "{asked:?}: {refused:?}");
+    }
+    world.done(tenant, &Asked::Downgrade(wish("pro", None))).await;
+    // To end is always possible; the members stay, and nobody more comes in.
+    world.done(tenant, &Asked::Resume).await;
+    world.done(tenant, &Asked::Cancel).await;
+    world.work().await;
+    world.advance("1mo 1d").await;
+    assert_eq!(world.standing(tenant).await, "free active month full");
+    let user_id = world.user("b@example.com").await;
+    let new = NewMember { user_id, role: Role::Member, permissions: Overrides::default() };
+    let full = members::add(&world.db, &world.env, Actor::System, tenant, &new, None).await.unwrap_err();
+    assert!(matches!(full, TenancyError::MembersFull { places: 1, .. }), "{full:?}");
     world.finish().await;
 }
 

@@ -4,11 +4,14 @@
 mod catalogs;
 mod first_sight;
 mod idempotency;
+mod invitations;
+mod invitations_race;
 mod keys;
 mod logs;
 mod members;
 mod organizations;
 mod owners_race;
+mod places;
 mod slug_race;
 mod transfer;
 mod world;

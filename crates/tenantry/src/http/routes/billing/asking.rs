@@ -156,7 +156,7 @@ pub fn refusal(error: OperationError) -> Problem {
         OperationError::InProgress => Code::OperationInProgress,
         OperationError::PreviewOver => return Problem::invalid("prorationDate", error.to_string()),
         OperationError::NothingToResume => Code::NothingToResume,
-        OperationError::Refused(refused) => code_of(refused),
+        OperationError::Refused(error) => return refused(error),
     };
     Problem::new(code).detail(error.to_string())
 }
@@ -167,14 +167,20 @@ fn code_of(refused: &Refused) -> Code {
         Refused::UnknownPlanOrInterval { .. } => Code::UnknownPlanOrInterval,
         Refused::CheckoutRequired => Code::CheckoutRequired,
         Refused::AlreadySubscribed => Code::AlreadySubscribed,
-        Refused::NotAllowed(_) => Code::PlanChangeNotAllowed,
+        Refused::NotAllowed(_) | Refused::TooManyMembers { .. } => Code::PlanChangeNotAllowed,
         Refused::CancellationPending => Code::CancellationPending,
     }
 }
 
 /// A plan that cannot be had, as a problem.
 pub fn refused(error: &Refused) -> Problem {
-    Problem::new(code_of(error)).detail(error.to_string())
+    let problem = Problem::new(code_of(error)).detail(error.to_string());
+    match error {
+        Refused::TooManyMembers { places, members, .. } => {
+            problem.figure("maxMembers", *places).figure("members", *members)
+        }
+        _ => problem,
+    }
 }
 
 impl From<SyncError> for Problem {

@@ -38,6 +38,9 @@ pub struct PlanView {
     pub trial_days: u32,
     /// Whether its price is for each member.
     pub per_seat: bool,
+    /// Members that a tenant may have; null: no end.
+    #[schema(example = 10)]
+    pub max_members: Option<u32>,
     /// What it costs; null for a free plan.
     pub prices: Option<PricesView>,
     /// What it says of each metric.
@@ -140,6 +143,7 @@ impl From<&Plan> for PlanView {
             default: plan.default,
             trial_days: plan.trial_days,
             per_seat: plan.per_seat,
+            max_members: plan.max_members,
             prices: plan.prices.map(|prices| PricesView {
                 currency: prices.currency.to_string(),
                 month: prices.month,

@@ -13,7 +13,7 @@ use crate::http::caller::{ManageMembers, OnTenant};
 use crate::http::overrides::PermissionOverrides;
 use crate::http::posted::{Posted, answer, kept};
 use crate::http::problem::Problem;
-use crate::http::refusals::WriteRefusals;
+use crate::http::refusals::{PlaceRefusals, WriteRefusals};
 use crate::http::security;
 use crate::http::state::AppState;
 use crate::http::words::RoleName;
@@ -36,7 +36,8 @@ pub struct AddMember {
 
 /// Add a member
 ///
-/// Adds a user by id. Needs `manageMembers`; nobody gives more than they have, and only an owner makes an owner.
+/// Adds a user by id. Needs `manageMembers`; nobody gives more than they have, and only an owner makes an owner. A plan
+/// may say how many members there can be.
 #[utoipa::path(
     post, path = "/api/tenants/{id}/members", tag = "members", operation_id = "addMember",
     params(
@@ -44,7 +45,7 @@ pub struct AddMember {
         ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "Makes repeating the request safe, for 24 hours"),
     ),
     request_body = AddMember,
-    responses((status = 201, body = MemberBody), WriteRefusals),
+    responses((status = 201, body = MemberBody), WriteRefusals, PlaceRefusals),
     security(("bearer" = [])),
 )]
 pub async fn add(

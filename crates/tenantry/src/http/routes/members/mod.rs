@@ -64,6 +64,6 @@ impl From<MemberRow> for MemberBody {
 }
 
 /// A role as it was sent.
-fn role(text: &str) -> Result<Role, Problem> {
+pub(super) fn role(text: &str) -> Result<Role, Problem> {
     text.parse().map_err(|error: tenantry_domain::permission::UnknownWord| Problem::invalid("role", error.to_string()))
 }
