@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, header};
 use tenantry_domain::permission::{Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
 
-use super::auth::{self, ContextHeader};
+use super::auth::{self, Claims, ContextHeader};
 use super::problem::{Code, Problem, RequestIdentity};
 use super::security;
 use super::state::AppState;
@@ -53,6 +53,21 @@ impl Caller {
         })
     }
 
+    /// Makes sure that a user with a good token exists, with what the token says of it.
+    async fn see(&self, state: &AppState, claims: Claims) -> Result<(), Problem> {
+        let email = claims.email.as_deref();
+        if state.known.has_user(claims.id, email) {
+            return Ok(());
+        }
+        match users::ensure(&state.db, &state.env, self.actor, claims.id, email).await {
+            Ok(_) => {
+                state.known.put_user(claims.id, claims.email);
+                Ok(())
+            }
+            Err(error) => Err(security::refused(state, self, claims.id, error).await),
+        }
+    }
+
     /// Name in scopes of idempotency keys.
     pub fn scope_name(&self) -> String {
         let id = self.actor.id().unwrap_or(Uuid::nil());
@@ -67,20 +82,25 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
+        let (actor, claims) = authenticate(&parts.headers, state).await?;
         let caller = Self {
-            actor: authenticate(&parts.headers, state).await?,
+            actor,
             request_id: parts.extensions.get::<RequestIdentity>().map(|id| id.0),
             address: parts
                 .extensions
                 .get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
                 .map(|address| address.0.ip().to_string()),
         };
+        if let Some(claims) = claims {
+            caller.see(state, claims).await?;
+        }
         parts.extensions.insert(caller.clone());
         Ok(caller)
     }
 }
 
-async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Problem> {
+/// Who asks; of a user also what the token says.
+async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<(Actor, Option<Claims>), Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
@@ -92,16 +112,11 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Pr
         .map(|(_, token)| token.trim())
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
-    if token.starts_with(auth::KEY_PREFIX) { key(token, state).await } else { user(token, state).await }
-}
-
-async fn user(token: &str, state: &AppState) -> Result<Actor, Problem> {
-    let claims = state.verifier.verify(token).await?;
-    if !state.known.has_user(claims.id, claims.email.as_deref()) {
-        users::ensure(&state.db, &state.env, Actor::User(claims.id), claims.id, claims.email.as_deref()).await?;
-        state.known.put_user(claims.id, claims.email);
+    if token.starts_with(auth::KEY_PREFIX) {
+        return Ok((key(token, state).await?, None));
     }
-    Ok(Actor::User(claims.id))
+    let claims = state.verifier.verify(token).await?;
+    Ok((Actor::User(claims.id), Some(claims)))
 }
 
 async fn key(token: &str, state: &AppState) -> Result<Actor, Problem> {
@@ -231,8 +246,8 @@ impl<P: Needs> FromRequestParts<AppState> for OnTenant<P> {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let (caller, tenant_id) = tenant_of_path(parts, state).await?;
         let Some(standing) = standing(state, &caller, tenant_id).await? else {
-            security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant").await;
-            return Err(Problem::not_found());
+            let refusal = Problem::not_found();
+            return Err(security::foreign_tenant(state, &caller, tenant_id, "unknown_tenant", refusal).await);
         };
         require(state, &caller, tenant_id, standing, P::PERMISSION).await?;
         Ok(Self { caller, tenant_id, needs: PhantomData })
@@ -278,8 +293,8 @@ impl PathTenant {
 
     /// The refusal of a tenant that the caller does not belong to.
     pub async fn unknown(&self, state: &AppState) -> Problem {
-        security::foreign_tenant(state, &self.caller, self.tenant_id, "unknown_tenant").await;
-        Problem::not_found()
+        let refusal = Problem::not_found();
+        security::foreign_tenant(state, &self.caller, self.tenant_id, "unknown_tenant", refusal).await
     }
 }
 
@@ -368,8 +383,8 @@ async fn require(
 }
 
 async fn forbidden_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Problem {
-    security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant").await;
-    Problem::new(Code::ForbiddenTenant)
+    let refusal = Problem::new(Code::ForbiddenTenant);
+    security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant", refusal).await
 }
 
 /// A service key that works, for routes of the host application itself.
@@ -408,7 +423,11 @@ impl FromRequestParts<AppState> for SignedInUser {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         if let Some(user_id) = caller.user_id() {
-            return Ok(Self { caller, user_id });
+            // No membership is looked up on these routes, which a deleted user would lack.
+            return match security::deleted(state, &caller).await {
+                Some(problem) => Err(problem),
+                None => Ok(Self { caller, user_id }),
+            };
         }
         let home = caller.actor.home().unwrap_or(Uuid::nil());
         Err(security::insufficient(state, &caller, home, "user", None).await)

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod caller;
 pub mod extract;
 pub mod limiter;
+pub mod log_query;
 mod observe;
 pub mod openapi;
 pub mod overrides;

@@ -24,17 +24,17 @@ macro_rules! refusals {
 refusals! {
     /// Of every route that reads something of a tenant's.
     ReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         ValidationFailed, Internal, Unavailable, Timeout
     ];
     /// Of reading usage.
     UsageReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         UnknownMetric, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of every route that changes something of a tenant's.
     WriteRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, ForbiddenTenant,
         InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember, SlugTaken,
         ActiveSubscription, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
         Internal, Unavailable, Timeout
@@ -42,7 +42,7 @@ refusals! {
     /// Of every route that asks for something that needs Stripe.
     BillingRefusals = [
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,
-        Unauthenticated, AuthenticationRequired, CardDeclined, ForbiddenTenant, InsufficientPermissions, NotFound,
+        Unauthenticated, AuthenticationRequired, CardDeclined, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict, IdempotencyInFlight, NothingToResume,
         OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal,
         StripeRefused, CatalogNotPushed, StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
@@ -53,7 +53,7 @@ refusals! {
     ];
     /// Of recording usage.
     UsageRefusals = [
-        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, ForbiddenTenant,
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, AccountDeleted, ForbiddenTenant,
         InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
         TimestampTooOld, TimestampInFuture, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
     ];

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::state::AppState;
-use crate::tenancy::TenancyError;
 use crate::tenancy::security::{Refusal, Severity, record};
+use crate::tenancy::{TenancyError, users};
 
 /// Writes down that a permission is missing and gives the refusal to answer with.
 pub async fn insufficient(
@@ -27,9 +27,37 @@ pub async fn insufficient(
     }
 }
 
-/// Writes down that a tenant was tried that the caller does not belong to.
-pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, kind: &'static str) {
+/// Writes down that a tenant was tried that the caller does not belong to, and gives the refusal to answer with: this
+/// one, or that the caller's account was deleted. A process remembers whom it has seen, so that it is here that a
+/// deleted user stands out.
+pub async fn foreign_tenant(
+    state: &AppState,
+    caller: &Caller,
+    tenant_id: Uuid,
+    kind: &'static str,
+    refusal: Problem,
+) -> Problem {
+    if let Some(problem) = deleted(state, caller).await {
+        return problem;
+    }
     write(state, caller, tenant_id, (kind, Severity::Warning), None, None).await;
+    refusal
+}
+
+/// The refusal of a caller whose account was deleted, or about whom that cannot be found out; none of everybody else.
+pub async fn deleted(state: &AppState, caller: &Caller) -> Option<Problem> {
+    match users::is_deleted(&state.db, caller.user_id()?).await {
+        Ok(false) => None,
+        Ok(true) => Some(account_deleted(state, caller).await),
+        Err(error) => Some(error.into()),
+    }
+}
+
+/// Writes down that somebody whose account was deleted came again, and gives the refusal to answer with.
+pub async fn account_deleted(state: &AppState, caller: &Caller) -> Problem {
+    let home = caller.actor.home().unwrap_or(Uuid::nil());
+    write(state, caller, home, ("account_deleted", Severity::Warning), None, None).await;
+    Problem::new(Code::AccountDeleted)
 }
 
 /// Turns an operation's refusal into a problem, with a security event where it was about rights.
@@ -41,6 +69,7 @@ pub async fn refused(state: &AppState, caller: &Caller, tenant_id: Uuid, error: 
             write(state, caller, tenant_id, kind, None, role).await;
             Problem::new(Code::InsufficientPermissions).detail(reason.clone())
         }
+        TenancyError::AccountDeleted => account_deleted(state, caller).await,
         other => other.into(),
     }
 }

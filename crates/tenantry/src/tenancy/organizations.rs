@@ -53,6 +53,9 @@ pub async fn create(
             key_scopes(tx, key, None).await?;
         }
         if users::existing(tx, &[owner_id]).await?.is_empty() {
+            if actor == Actor::User(owner_id) && users::is_deleted(tx, owner_id).await? {
+                return Err(TenancyError::AccountDeleted);
+            }
             return Err(TenancyError::invalid("ownerId", "names no user: a user is made by its first request"));
         }
         let tenant = NewTenant { id, kind: "organization", name: &name, slug: "", owner_id, settings: &settings };

@@ -84,6 +84,8 @@ problems! {
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
+    AccountDeleted, "account_deleted", FORBIDDEN, "The account was deleted",
+        "The account of the user was deleted. That is for good: its id is never anybody again.";
     ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
         "The context header names a tenant that the caller does not belong to, or that does not exist: the two are not told apart.";
     InsufficientPermissions, "insufficient_permissions", FORBIDDEN, "The permission is missing",

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::facts::{CounterRow, PeriodRow, column};
@@ -61,6 +62,13 @@ query! {
         where tenant_id = $1 and period_start = $2 and state <> 'closed'";
     service CLOSE_COUNTERS = "
         update tenantry.usage_counters set closed = true where tenant_id = $1 and period_start = $2";
+    service UNCHARGED = "
+        select distinct c.metric, c.total, v.definition
+        from tenantry.usage_counters c
+        join tenantry.usage_segments s on s.tenant_id = c.tenant_id and s.period_start = c.period_start
+        join tenantry.plan_versions v on v.plan_id = s.plan_id and v.version = s.plan_version
+        where c.tenant_id = $1 and not c.closed and not c.historic and c.total > 0
+        order by c.metric";
     service CHARGED = "
         select coalesce(sum(charge_amount_cents), 0)::bigint, coalesce(max(sequence) + 1, 0)
         from tenantry.overage_charges
@@ -110,6 +118,15 @@ pub async fn charged(
 ) -> Result<ChargedSoFar, StoreError> {
     let row = tx.one(&CHARGED, &[&tenant, &metric, &period_start]).await?;
     Ok(ChargedSoFar { amount_minor: row.try_get(0).map_err(column)?, next_sequence: row.try_get(1).map_err(column)? })
+}
+
+/// What was used in the periods of a tenant that are not closed: metric, total, and the definition of each plan that
+/// prices it.
+pub async fn uncharged(tx: &Tx, tenant: Uuid) -> Result<Vec<(String, Decimal, serde_json::Value)>, StoreError> {
+    let read = |row: &Row| -> Result<_, StoreError> {
+        Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?, row.try_get(2).map_err(column)?))
+    };
+    tx.rows(&UNCHARGED, &[&tenant]).await?.iter().map(read).collect()
 }
 
 /// Writes a charge.

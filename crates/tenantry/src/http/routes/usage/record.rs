@@ -131,8 +131,8 @@ pub async fn refuse_forbidden(state: &AppState, caller: &Caller, tenant_id: Uuid
     match crate::http::caller::permissions_of(state, caller, tenant_id).await {
         Ok(Some((role, _))) => security::insufficient(state, caller, tenant_id, needed.as_str(), role).await,
         Ok(None) => {
-            security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant").await;
-            Problem::new(Code::ForbiddenTenant)
+            let refusal = Problem::new(Code::ForbiddenTenant);
+            security::foreign_tenant(state, caller, tenant_id, "forbidden_tenant", refusal).await
         }
         Err(problem) => problem,
     }
