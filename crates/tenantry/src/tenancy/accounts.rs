@@ -72,6 +72,10 @@ async fn delete_in(
     if rows::tenants_about(tx, user).await?.iter().any(|tenant| !about.contains(tenant)) {
         return Ok(false);
     }
+    // The user was made after its tenant was looked for, and before it was looked for itself.
+    if held.iter().all(|held| held.id() != user) && tenants::get(tx, user).await?.is_some() {
+        return Ok(false);
+    }
     let (personal, others): (Vec<_>, Vec<_>) =
         held.into_iter().partition(|held| held.row().is_personal() && held.id() == user);
     let roles = roles_in(tx, &others, user).await?;

@@ -1,10 +1,13 @@
 //! The HTTP interface over a real database: who may do what, attacks, tokens, usage, the document.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod accounts;
 mod attacks;
+mod audited;
 mod billing;
 mod document;
 mod generated;
+mod logs;
 mod permissions;
 mod repeated;
 mod tokens;
