@@ -78,7 +78,7 @@ async fn a_deletion_races_with_being_made_the_only_owner_a_thousand_times() {
                 assert_eq!(organizations.len(), 1, "{place}");
                 refused += 1;
             }
-            Err(_) => panic!("{place}"),
+            Err(error) => panic!("{place}: {error}"),
         }
         assert!(
             matches!(made, Ok(()) | Err(TenancyError::NotFound | TenancyError::LastOwner | TenancyError::Invalid(_))),
@@ -150,4 +150,37 @@ async fn a_deletion_races_with_twenty_first_requests_a_thousand_times() {
     }
     // Some came before the deletion and some after it, so that it was a race.
     assert!(seen_before > ROUNDS && seen_after > ROUNDS / 20, "{seen_before} before, {seen_after} after");
+}
+
+#[tokio::test]
+async fn a_user_who_is_made_while_its_deletion_begins_is_deleted_whole() {
+    let world = Arc::new(World::new().await);
+    let user = world.id();
+    // Whoever asks for the user waits here; the deletion has looked for its tenants by then, and found none.
+    world.admin.batch_execute("begin; lock table tenantry.users in access exclusive mode").await.unwrap();
+    let gone = tokio::spawn({
+        let world = world.clone();
+        async move { accounts::delete(&world.db, &world.env, Actor::System, user).await }
+    });
+    let waits = "select count(*) from pg_locks where not granted and relation = 'tenantry.users'::regclass";
+    while world.count(waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let made = format!(
+        "insert into tenantry.users (id, created_at, updated_at) values ('{user}', now(), now());
+         insert into tenantry.tenants (id, type, name, slug, owner_id, created_at, updated_at)
+         values ('{user}', 'user', 'Personal', 'personal', '{user}', now(), now());
+         insert into tenantry.tenant_members (tenant_id, user_id, role, created_at, updated_at)
+         values ('{user}', '{user}', 'owner', now(), now());
+         commit"
+    );
+    world.admin.batch_execute(&made).await.unwrap();
+    gone.await.unwrap().unwrap();
+    let left = format!(
+        "select (select count(*) from tenantry.tenant_members where user_id = '{user}')
+              + (select count(*) from tenantry.tenants where id = '{user}' and deleted_at is null)
+              + (select count(*) from tenantry.users where id = '{user}' and deleted_at is null)"
+    );
+    assert_eq!(world.count(&left).await, 0);
+    assert_eq!(world.deeds(user).await, ["user.deleted"]);
 }

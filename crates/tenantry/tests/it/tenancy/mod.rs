@@ -9,6 +9,7 @@ mod idempotency;
 mod keys;
 mod logs;
 mod members;
+mod old_trails;
 mod organizations;
 mod owners_race;
 mod world;
