@@ -172,8 +172,10 @@ struct Leaving<'a> {
     blanked: Option<u64>,
 }
 
-/// Takes out of a tenant all that goes with a user: everything that ties the user to it is taken away here, so that
-/// whatever else may tie one (a seat in a team, an invitation) has its line in this function.
+/// Takes out of a tenant all that goes with a user. Whatever ties a user to a tenant of somebody else has its line here,
+/// and what a personal tenant has of its own in [`end_personal`]. Which tenants there are to leave is said by
+/// `tenantry.tenants_about`: those that the user is a member of, and those with entries about it. A table that names
+/// users in a tenant whose trail does not is to be looked at there too.
 ///
 /// API keys stay: they rest on their own scopes and on the tenant, not on who made them.
 async fn leave(

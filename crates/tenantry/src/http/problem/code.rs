@@ -111,7 +111,7 @@ problems! {
     IdempotencyInFlight, "idempotency_in_flight", CONFLICT, "The first request is still running",
         "A request with the same `Idempotency-Key` has not been answered yet. Wait and send it again.";
     LastOwner, "last_owner", CONFLICT, "An organization keeps an owner",
-        "The change would leave the organization without an owner. Make somebody else an owner first.";
+        "The change would leave the organization without an owner. Make somebody else an owner first. Where an account is to be deleted, `organizations` lists those that would be left without one.";
     NothingToResume, "nothing_to_resume", CONFLICT, "Nothing is pending",
         "Neither a cancellation nor a change of plan is pending that could be taken back.";
     OperationInProgress, "operation_in_progress", CONFLICT, "Another change is under way",
