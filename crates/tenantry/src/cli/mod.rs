@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 something is wrong, 2 wrong use. Results go to standard output, everything else to standard
 //! error; `--json` makes every result JSON.
 
+mod audit;
 mod bench;
 mod catalog;
 mod database;
@@ -75,6 +76,9 @@ enum Command {
     Doctor,
     /// Prove the books: counters, rollups, keys, charges, audit chains
     Verify(verify::Verify),
+    /// Audit trails: export them, and check what was exported
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document of the HTTP interface
     Openapi,
     /// Print a user's token, signed with the development secret
@@ -176,6 +180,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&session).await,
         Command::Doctor => doctor::run(&session).await,
         Command::Verify(verify) => verify::run(&session, &verify).await,
+        Command::Audit(command) => audit::run(&session, &command).await,
         Command::Openapi => openapi::run(&session),
         Command::Token(token) => token::run(&session, &token),
         Command::Key(key) => key::run(&session, key).await,

@@ -21,13 +21,21 @@ impl Output {
 
     /// Prints a result: as JSON where that was asked for, else as the text.
     pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.json { Self::json(value) } else { Self::text(&text()) }
+        Self::text(&self.text_of(value, text)?)
+    }
+
+    /// A result as it is printed.
+    pub(super) fn text_of(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<String, Failure> {
+        if self.json { Self::pretty(value) } else { Ok(text()) }
     }
 
     /// Prints JSON whatever was asked for.
     pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Failure::wrong(error.to_string()))?;
-        Self::text(&text)
+        Self::text(&Self::pretty(value)?)
+    }
+
+    fn pretty(value: &impl Serialize) -> Result<String, Failure> {
+        serde_json::to_string_pretty(value).map_err(|error| Failure::wrong(error.to_string()))
     }
 
     /// Prints lines. Whoever reads them may stop reading.

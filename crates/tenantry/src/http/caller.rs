@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use tenantry_domain::permission::{Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
 
-use super::auth::{self, ContextHeader};
+use super::auth::{self, Claims, ContextHeader};
 use super::key_limiter::Slot;
 use super::problem::{Code, Problem, RequestIdentity};
 use super::security;
@@ -56,6 +56,21 @@ impl Caller {
         })
     }
 
+    /// Makes sure that a user with a good token exists, with what the token says of it.
+    async fn see(&self, state: &AppState, claims: Claims) -> Result<(), Problem> {
+        let email = claims.email.as_deref();
+        if state.known.has_user(claims.id, email) {
+            return Ok(());
+        }
+        match users::ensure(&state.db, &state.env, self.actor, claims.id, email).await {
+            Ok(_) => {
+                state.known.put_user(claims.id, claims.email);
+                Ok(())
+            }
+            Err(error) => Err(security::refused(state, self, claims.id, error).await),
+        }
+    }
+
     /// Name in scopes of idempotency keys.
     pub fn scope_name(&self) -> String {
         let id = self.actor.id().unwrap_or(Uuid::nil());
@@ -70,7 +85,9 @@ impl FromRequestParts<AppState> for Caller {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let (actor, verified_email) = authenticate(parts, state).await?;
+        let (actor, claims) = authenticate(parts, state).await?;
+        let verified_email =
+            claims.as_ref().filter(|claims| claims.email_verified).and_then(|claims| claims.email.clone());
         let caller = Self {
             actor,
             verified_email,
@@ -80,12 +97,16 @@ impl FromRequestParts<AppState> for Caller {
                 .get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()
                 .map(|address| address.0.ip().to_string()),
         };
+        if let Some(claims) = claims {
+            caller.see(state, claims).await?;
+        }
         parts.extensions.insert(caller.clone());
         Ok(caller)
     }
 }
 
-async fn authenticate(parts: &Parts, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
+/// Who asks; of a user also what the token says.
+async fn authenticate(parts: &Parts, state: &AppState) -> Result<(Actor, Option<Claims>), Problem> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
@@ -100,16 +121,8 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<(Actor, Option<
     if token.starts_with(auth::KEY_PREFIX) {
         return Ok((key(token, parts, state).await?, None));
     }
-    user(token, state).await
-}
-
-async fn user(token: &str, state: &AppState) -> Result<(Actor, Option<String>), Problem> {
     let claims = state.verifier.verify(token).await?;
-    if !state.known.has_user(claims.id, claims.email.as_deref()) {
-        users::ensure(&state.db, &state.env, Actor::User(claims.id), claims.id, claims.email.as_deref()).await?;
-        state.known.put_user(claims.id, claims.email.clone());
-    }
-    Ok((Actor::User(claims.id), claims.email.filter(|_| claims.email_verified)))
+    Ok((Actor::User(claims.id), Some(claims)))
 }
 
 async fn key(token: &str, parts: &Parts, state: &AppState) -> Result<Actor, Problem> {
@@ -420,7 +433,11 @@ impl FromRequestParts<AppState> for SignedInUser {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         if let Some(user_id) = caller.user_id() {
-            return Ok(Self { caller, user_id });
+            // No membership is looked up on these routes, which a deleted user would lack.
+            return match security::deleted(state, &caller).await {
+                Some(problem) => Err(problem),
+                None => Ok(Self { caller, user_id }),
+            };
         }
         let home = caller.actor.home().unwrap_or(Uuid::nil());
         Err(security::insufficient(state, &caller, home, "user", None).await)

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod extract;
 pub mod key_limiter;
 pub mod limiter;
+pub mod log_query;
 mod observe;
 pub mod openapi;
 pub mod overrides;

@@ -22,6 +22,7 @@ use super::problem::ProblemBody;
         (name = "usage", description = "Recording, checking and reporting usage"),
         (name = "notifications", description = "What tenants are told"),
         (name = "webhooks", description = "Webhook endpoints: notices posted and signed after the Standard Webhooks specification, as `{type, timestamp, data}`. An attempt that fails is repeated after 5 s, 5 min, 30 min, and 2, 5, 10, 14, 20 and 24 h; an endpoint that answers 410, or fails for five days, is disabled"),
+        (name = "security", description = "Attempts that were refused"),
         (name = "operation", description = "For whoever runs the server"),
     ),
     components(schemas(ProblemBody)),

@@ -1,5 +1,7 @@
 //! Operations' errors as problems.
 
+use serde_json::{Value, json};
+
 use super::problem::{Code, Problem};
 use crate::tenancy::TenancyError;
 use crate::tenancy::idempotency::KeyRefusal;
@@ -21,6 +23,12 @@ impl From<TenancyError> for Problem {
             }
             TenancyError::Grant { reason, .. } => Self::new(Code::InsufficientPermissions).detail(reason),
             TenancyError::LastOwner => Self::new(Code::LastOwner),
+            TenancyError::OnlyOwner(ref organizations) => {
+                let named: Vec<Value> =
+                    organizations.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect();
+                Self::new(Code::LastOwner).detail(error.to_string()).figure("organizations", named)
+            }
+            TenancyError::AccountDeleted => Self::new(Code::AccountDeleted),
             TenancyError::SlugTaken(_) => Self::new(Code::SlugTaken),
             error @ TenancyError::PersonalTenant(_) => Self::new(Code::Conflict).detail(error.to_string()),
             TenancyError::Conflict(detail) => Self::new(Code::Conflict).detail(detail),

@@ -24,39 +24,39 @@ macro_rules! refusals {
 refusals! {
     /// Of every route that reads something of a tenant's.
     ReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
     /// Of reading usage.
     UsageReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         UnknownMetric, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of every route that changes something of a tenant's.
     WriteRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, ForbiddenTenant,
         InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember, SlugTaken,
         ActiveSubscription, UnbilledUsage, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
         Internal, Unavailable, Timeout
     ];
     /// Of every route that changes invitations.
     InvitationRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, ForbiddenTenant,
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, ForbiddenTenant,
         InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, InvitationLimitReached, PayloadTooLarge,
         UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
     /// Of accepting an invitation.
     AcceptRefusals = [
-        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, MemberLimitReached, EmailNotVerified,
+        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, MemberLimitReached, EmailNotVerified,
         InsufficientPermissions, InvitationOfAnother, AlreadyMember, IdempotencyInFlight, InvitationInvalid,
-        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal, Unavailable, Timeout
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
     /// Beside others, of adding a member.
     PlaceRefusals = [MemberLimitReached];
     /// Of every route that asks for something that needs Stripe.
     BillingRefusals = [
         InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,
-        Unauthenticated, AuthenticationRequired, CardDeclined, ForbiddenTenant, InsufficientPermissions, NotFound,
+        Unauthenticated, AuthenticationRequired, CardDeclined, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
         AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict, IdempotencyInFlight, NothingToResume,
         OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal,
         StripeRefused, CatalogNotPushed, StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
@@ -67,7 +67,7 @@ refusals! {
     ];
     /// Of recording usage.
     UsageRefusals = [
-        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, ForbiddenTenant,
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, AccountDeleted, ForbiddenTenant,
         InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
         TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
     ];

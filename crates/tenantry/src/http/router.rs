@@ -18,7 +18,8 @@ use super::observe::{Observer, observe};
 use super::openapi::Document;
 use super::problem::{Problem, panic_response, render};
 use super::routes::{
-    billing, invitations, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks,
+    billing, invitations, keys, members, notifications, ops, security, tenants, usage, users, webhook_endpoints,
+    webhooks,
 };
 use super::state::AppState;
 
@@ -34,7 +35,8 @@ pub struct Limits {
 fn api() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(users::me::me))
-        .routes(routes!(users::provision::provision))
+        .routes(routes!(users::provision::provision, users::delete::delete))
+        .routes(routes!(users::delete_me::delete_me))
         .routes(routes!(users::check_permission::check_permission))
         .routes(routes!(tenants::create::create, tenants::list::list))
         .routes(routes!(tenants::get::get, tenants::patch::patch, tenants::delete::delete))
@@ -53,6 +55,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(billing::plans::plans))
         .routes(routes!(billing::subscription::subscription))
         .routes(routes!(billing::invoices::invoices))
+        .routes(routes!(billing::events::events))
         .routes(routes!(billing::checkout::checkout))
         .routes(routes!(billing::preview::preview))
         .routes(routes!(billing::upgrade::upgrade))
@@ -66,6 +69,7 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(usage::check::check))
         .routes(routes!(usage::report::report))
         .routes(routes!(notifications::list::list))
+        .routes(routes!(security::events::events))
         .routes(routes!(webhook_endpoints::create::create, webhook_endpoints::list::list))
         .routes(routes!(
             webhook_endpoints::get::get,

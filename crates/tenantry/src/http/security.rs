@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::state::AppState;
 use crate::tenancy::security::{Refusal, Severity, record};
-use crate::tenancy::{Actor, TenancyError, keys};
+use crate::tenancy::{Actor, TenancyError, keys, users};
 
 /// Writes down that a permission is missing and gives the refusal to answer with. To a key that does not work any more
 /// that it does not.
@@ -31,10 +31,15 @@ pub async fn insufficient(
     }
 }
 
-/// Writes down that a tenant was tried that the caller does not belong to, and gives the refusal to answer with.
+/// Writes down that a tenant was tried that the caller does not belong to, and gives the refusal to answer with: this
+/// one, or that the caller is nobody any more. A process remembers whom it has seen, so that it is here that a deleted
+/// user and a revoked key stand out.
 pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, code: Code) -> Problem {
     if let Err(dead) = key_works(state, caller).await {
         return dead;
+    }
+    if let Some(problem) = deleted(state, caller).await {
+        return problem;
     }
     let kind = if code == Code::ForbiddenTenant { "forbidden_tenant" } else { "unknown_tenant" };
     write(state, caller, tenant_id, (kind, Severity::Warning), None, None).await;
@@ -46,6 +51,22 @@ async fn key_works(state: &AppState, caller: &Caller) -> Result<(), Problem> {
     let (Actor::Key { id, .. } | Actor::ServiceKey(id)) = caller.actor else { return Ok(()) };
     let found = keys::find(&state.db, id).await?;
     if found.is_some_and(|key| key.works) { Ok(()) } else { Err(Problem::new(Code::Unauthenticated)) }
+}
+
+/// The refusal of a caller whose account was deleted, or about whom that cannot be found out; none of everybody else.
+pub async fn deleted(state: &AppState, caller: &Caller) -> Option<Problem> {
+    match users::is_deleted(&state.db, caller.user_id()?).await {
+        Ok(false) => None,
+        Ok(true) => Some(account_deleted(state, caller).await),
+        Err(error) => Some(error.into()),
+    }
+}
+
+/// Writes down that somebody whose account was deleted came again, and gives the refusal to answer with.
+pub async fn account_deleted(state: &AppState, caller: &Caller) -> Problem {
+    let home = caller.actor.home().unwrap_or(Uuid::nil());
+    write(state, caller, home, ("account_deleted", Severity::Warning), None, None).await;
+    Problem::new(Code::AccountDeleted)
 }
 
 /// Turns an operation's refusal into a problem, with a security event where it was about rights.
@@ -62,6 +83,7 @@ pub async fn refused(state: &AppState, caller: &Caller, tenant_id: Uuid, error: 
             write(state, caller, tenant_id, (problem.code().name(), Severity::Warning), None, None).await;
             problem
         }
+        TenancyError::AccountDeleted => account_deleted(state, caller).await,
         other => other.into(),
     }
 }

@@ -14,18 +14,31 @@ pub struct KnownUser {
     pub email: Option<String>,
     /// The personal tenant exists, and with it the membership and the subscription.
     pub has_personal_tenant: bool,
+    /// The account was deleted; nobody is made again under its id.
+    pub is_deleted: bool,
 }
 
 query! {
     service KNOWN = "
-        select u.email, exists (select from tenantry.tenants t where t.id = u.id and t.type = 'user')
+        select u.email, exists (select from tenantry.tenants t where t.id = u.id and t.type = 'user'),
+               u.deleted_at is not null
         from tenantry.users u where u.id = $1";
     // A conflict locks the row also where nothing is changed: twenty first requests of a user stand in line here.
     service UPSERT = "
         insert into tenantry.users as u (id, email, created_at, updated_at) values ($1, $2, $3, $3)
         on conflict (id) do update set email = excluded.email, updated_at = excluded.updated_at
-        where excluded.email is not null and u.email is distinct from excluded.email";
-    service EXISTING = "select id from tenantry.users where id = any ($1)";
+        where u.deleted_at is null and excluded.email is not null and u.email is distinct from excluded.email";
+    // Held until the transaction ends: an account that is being deleted is waited for, and none is deleted before what
+    // is made of it here can be seen.
+    service EXISTING = "
+        select id from tenantry.users where id = any ($1) and deleted_at is null
+        order by id for share";
+    service IS_DELETED = "select deleted_at is not null from tenantry.users where id = $1";
+    service LOCK = "
+        select email from tenantry.users where id = $1 and deleted_at is null for no key update";
+    service ERASE = "
+        update tenantry.users set email = null, deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
+    service TENANTS_ABOUT = "select id from tenantry.tenants_about($1) as id order by id";
     both EMAIL = "select email from tenantry.users where id = $1";
 }
 
@@ -33,17 +46,18 @@ query! {
 pub async fn known(tx: &Tx, user: Uuid) -> Result<Option<KnownUser>, StoreError> {
     tx.opt(&KNOWN, &[&user])
         .await?
-        .map(|row| Ok(KnownUser { email: row.col(0)?, has_personal_tenant: row.col(1)? }))
+        .map(|row| Ok(KnownUser { email: row.col(0)?, has_personal_tenant: row.col(1)?, is_deleted: row.col(2)? }))
         .transpose()
 }
 
-/// Makes the user, or takes over a changed e-mail address (a missing one changes nothing). Locks the row.
-pub async fn upsert(tx: &Tx, user: Uuid, email: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(&UPSERT, &[&user, &email, &now]).await?;
-    Ok(())
+/// Makes the user, or takes over a changed e-mail address (a missing one changes nothing). Locks the row. True where
+/// something was written.
+pub async fn upsert(tx: &Tx, user: Uuid, email: Option<&str>, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(tx.execute(&UPSERT, &[&user, &email, &now]).await? == 1)
 }
 
-/// Those of the ids that are users.
+/// Those of the ids that are users and not deleted; none of them can be deleted before the transaction ends. Tenants
+/// are locked first.
 pub async fn existing(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     tx.rows(&EXISTING, &[&ids]).await?.iter().map(|row| row.col(0)).collect()
 }
@@ -51,4 +65,44 @@ pub async fn existing(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
 /// The e-mail address of a user that the transaction may see.
 pub async fn email(tx: &Tx, user: Uuid) -> Result<Option<String>, StoreError> {
     tx.opt(&EMAIL, &[&user]).await?.map_or(Ok(None), |row| row.col(0))
+}
+
+/// Whether an account was deleted.
+pub async fn is_deleted(tx: &Tx, user: Uuid) -> Result<bool, StoreError> {
+    tx.opt(&IS_DELETED, &[&user]).await?.map_or(Ok(false), |row| row.col(0))
+}
+
+/// A user whose row this transaction holds: made by [`lock`] only.
+#[derive(Debug)]
+pub struct LockedUser {
+    id: Uuid,
+    email: Option<String>,
+}
+
+impl LockedUser {
+    /// The user's id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The e-mail address.
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+}
+
+/// Locks a user until the transaction ends; nothing where it is unknown or deleted. Tenants are locked first.
+pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<LockedUser>, StoreError> {
+    tx.opt(&LOCK, &[&id]).await?.map(|row| Ok(LockedUser { id, email: row.col(0)? })).transpose()
+}
+
+/// Takes what is personal from a locked user and marks it deleted.
+pub async fn erase(tx: &Tx, user: &LockedUser, now: Timestamp) -> Result<(), StoreError> {
+    tx.exactly_one(&ERASE, &[&user.id, &now]).await
+}
+
+/// Ids of the tenants that a user is in or that have audit entries about it, deleted tenants too, in order. Once the
+/// user is locked, no other becomes one.
+pub async fn tenants_about(tx: &Tx, user: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    tx.rows(&TENANTS_ABOUT, &[&user]).await?.iter().map(|row| row.col(0)).collect()
 }

@@ -10,7 +10,7 @@ use super::plans::KnownPrices;
 use super::state::CustomerState;
 use super::sync::Lease;
 use super::{Stripe, state, sync};
-use crate::tenancy::organizations::FAREWELL_JOB;
+use crate::tenancy::ending::FAREWELL_JOB;
 
 /// Kind of the jobs that end it.
 pub const JOB: &str = FAREWELL_JOB;

@@ -4,6 +4,8 @@
 //! chained, so that a payload can be blanked without breaking the chain. A chain proves that nothing inside it
 //! was changed, left out or put in; that its newest entries are still there it cannot prove.
 
+pub mod record;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +39,7 @@ pub struct Deed {
 pub async fn append(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp, deed: Deed) -> Result<(), StoreError> {
     let (last, previous_hash) = rows::last(tx, tenant).await?.unwrap_or((0, [0; 32]));
     let salt = env.ids.bytes::<16>();
+    let payload = escaped(deed.payload);
     let mut row = AuditRow {
         tenant_id: tenant.id(),
         sequence: last + 1,
@@ -46,9 +49,9 @@ pub async fn append(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp, d
         actor_id: deed.actor.id(),
         subject_id: deed.subject_id,
         created_at: now,
-        payload_hash: payload_hash(&salt, &deed.payload)?,
-        payload: Some(deed.payload),
-        payload_salt: salt,
+        payload_hash: payload_hash(&salt, &payload)?,
+        payload: Some(payload),
+        payload_salt: Some(salt),
         previous_hash,
         hash: [0; 32],
     };
@@ -144,18 +147,27 @@ impl Chain {
         if entry_hash(row) != row.hash {
             return Err(Fault::Fields);
         }
-        match &row.payload {
-            None => self.blanked += 1,
-            Some(payload) => {
-                if payload_hash(&row.payload_salt, payload).ok() != Some(row.payload_hash) {
-                    return Err(Fault::Payload);
-                }
-            }
+        match (&row.payload, &row.payload_salt) {
+            (None, _) => self.blanked += 1,
+            (Some(payload), Some(salt)) if payload_hash(salt, payload).ok() == Some(row.payload_hash) => {}
+            (Some(_), _) => return Err(Fault::Payload),
         }
         self.entries += 1;
         self.sequence = row.sequence;
         self.hash = row.hash;
         Ok(())
+    }
+}
+
+/// A payload as it may be shown anywhere: what moves a cursor or hides is escaped in every text of it.
+fn escaped(payload: Value) -> Value {
+    match payload {
+        Value::String(text) => Value::String(super::security::escape(&text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(escaped).collect()),
+        Value::Object(map) => {
+            Value::Object(map.into_iter().map(|(key, value)| (super::security::escape(&key), escaped(value))).collect())
+        }
+        other => other,
     }
 }
 
@@ -175,6 +187,16 @@ fn entry_hash(row: &AuditRow) -> [u8; 32] {
         &row.previous_hash,
     ];
     super::hash::length_prefixed(ENCODING, &fields)
+}
+
+/// Bytes in hexadecimal, small letters, as hashes are shown.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// SHA-256 over the salt and the canonical payload.
@@ -243,20 +265,12 @@ mod tests {
             created_at: Timestamp::from_microsecond(1_767_225_600_123_456).unwrap(),
             payload_hash: payload_hash(&salt, &payload).unwrap(),
             payload: Some(payload),
-            payload_salt: salt,
+            payload_salt: Some(salt),
             previous_hash: [0; 32],
             hash: [0; 32],
         };
         row.hash = entry_hash(&row);
         row
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        use std::fmt::Write as _;
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
     }
 
     #[test]

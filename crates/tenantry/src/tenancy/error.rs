@@ -1,6 +1,7 @@
 //! Why an operation of this family is not done.
 
 use tenantry_domain::permission::Role;
+use uuid::Uuid;
 
 use super::idempotency::KeyRefusal;
 use crate::storage::{MaybeRetryable, StoreError};
@@ -39,6 +40,12 @@ pub enum TenancyError {
     /// It would leave the tenant without an owner.
     #[error("a tenant keeps at least one owner: make another member an owner first")]
     LastOwner,
+    /// It would leave organizations without an owner: their ids and names.
+    #[error("{} would be left without an owner: make another member an owner first", .0.iter().map(|(_, name)| format!("\u{201c}{name}\u{201d}")).collect::<Vec<_>>().join(", "))]
+    OnlyOwner(Vec<(Uuid, String)>),
+    /// The account was deleted, for good.
+    #[error("the account was deleted")]
+    AccountDeleted,
     /// The slug that the request asks for is another tenant's.
     #[error("the slug `{0}` is taken")]
     SlugTaken(String),

@@ -198,7 +198,12 @@ async fn refuse_overfull(tx: &Tx, tenant: &LockedTenant) -> Result<(), TenancyEr
 }
 
 /// Leaves the job that brings the seats that are paid for to the number of members; nothing where nobody pays.
-async fn follow_with_seats(tx: &Tx, tenant: &LockedTenant, env: &Env, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn follow_with_seats(
+    tx: &Tx,
+    tenant: &LockedTenant,
+    env: &Env,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     if !subscriptions::is_paid(tx, tenant).await? {
         return Ok(());
     }

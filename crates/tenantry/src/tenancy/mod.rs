@@ -4,9 +4,11 @@
 //! An operation locks the tenant's row first, reads in the same transaction what the actor may do there, and
 //! commits the change with its audit entry. It knows nothing of HTTP.
 
+pub mod accounts;
 mod actor;
 pub mod audit;
 pub mod authority;
+pub mod ending;
 mod error;
 mod hash;
 pub mod idempotency;

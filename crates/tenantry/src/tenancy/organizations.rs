@@ -2,21 +2,18 @@
 
 use serde_json::{Map, Value, json};
 use tenantry_domain::permission::{Action, Permission, Role};
-use tenantry_domain::plan::Plan;
 use tenantry_domain::slug;
 use uuid::Uuid;
 
 use super::audit::{self, Deed};
 use super::authority::{Authority, key_scopes};
+use super::ending::{leave_stripe, refuse_unsettled};
 use super::idempotency::{self, Answer, Claim, Idempotent};
 use super::slugs::{self, Wanted};
 use super::{Actor, TenancyError, invitations, subscription, validate};
 use crate::env::Env;
-use crate::storage::jobs::{self, NewJob};
-use crate::storage::stripe::operations;
-use crate::storage::tenants::{self, LockedTenant, NewTenant, SLUG_CONSTRAINT, TenantRow};
-use crate::storage::usage::unbilled as unbilled_usage;
-use crate::storage::{Database, StoreError, Tx, keys, members, subscriptions, users};
+use crate::storage::tenants::{self, NewTenant, SLUG_CONSTRAINT, TenantRow};
+use crate::storage::{Database, keys, members, subscriptions, users};
 use crate::write_tx;
 
 /// An organization to be made.
@@ -56,6 +53,9 @@ pub async fn create(
             key_scopes(tx, key, None).await?;
         }
         if users::existing(tx, &[owner_id]).await?.is_empty() {
+            if actor == Actor::User(owner_id) && users::is_deleted(tx, owner_id).await? {
+                return Err(TenancyError::AccountDeleted);
+            }
             return Err(TenancyError::invalid("ownerId", "names no user: a user is made by its first request"));
         }
         let tenant = NewTenant { id, kind: "organization", name: &name, slug: "", owner_id, settings: &settings };
@@ -170,30 +170,9 @@ pub async fn note_export(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -
     })
 }
 
-/// Kind of the jobs that end at Stripe what a deleted tenant left there: open checkouts, and what was bought meanwhile.
-pub const FAREWELL_JOB: &str = "leave_stripe";
-
-/// What is deleted although something is still to be billed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unbilled {
-    /// Nothing: the deletion is refused.
-    Refuse,
-    /// It is billed as it would be, where somebody can still pay it. For the host application.
-    Leave,
-}
-
 /// Deletes an organization: nobody is a member any more, its keys are revoked, its free subscription ends, its slug
 /// is free. Usage and audit trail stay.
-pub async fn delete(
-    db: &Database,
-    env: &Env,
-    actor: Actor,
-    tenant: Uuid,
-    unbilled: Unbilled,
-) -> Result<(), TenancyError> {
-    if unbilled == Unbilled::Leave && !matches!(actor, Actor::ServiceKey(_) | Actor::System) {
-        return Err(TenancyError::invalid("unbilled", "only a service key leaves usage unbilled"));
-    }
+pub async fn delete(db: &Database, env: &Env, actor: Actor, tenant: Uuid) -> Result<(), TenancyError> {
     let now = env.clock.now();
     write_tx!(db, "delete_tenant", &[tenant], |tx| {
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
@@ -201,7 +180,7 @@ pub async fn delete(
         if held.row().is_personal() {
             return Err(TenancyError::PersonalTenant("cannot be deleted: it stands for its user"));
         }
-        refuse_unsettled(tx, &held, unbilled).await?;
+        refuse_unsettled(tx, &held).await?;
         let keys = keys::revoke_all(tx, &held, now).await?;
         let members = members::remove_all(tx, &held).await?;
         let invitations = invitations::revoke_all(tx, &held, now).await?;
@@ -210,33 +189,7 @@ pub async fn delete(
             "invitations_revoked": invitations });
         let deed = Deed { kind: "tenant.deleted", actor, subject_id: Some(tenant), payload };
         audit::append(tx, &held, env, now, deed).await?;
-        let job = NewJob { id: env.ids.uuid_v7(now), dedupe_key: tenant.to_string(), payload: &json!({}) };
-        jobs::insert(tx, tenant, FAREWELL_JOB, &[job], now).await?;
+        leave_stripe(tx, &held, env, now).await?;
         Ok(tenants::delete(tx, &held, now).await?)
     })
-}
-
-/// Whether nothing is under way, paid for or still to be billed.
-async fn refuse_unsettled(tx: &Tx, tenant: &LockedTenant, unbilled: Unbilled) -> Result<(), TenancyError> {
-    refuse_paid(tx, tenant).await?;
-    if operations::running(tx, tenant.id()).await?.is_some() {
-        return Err(TenancyError::Conflict(
-            "a change of the subscription is under way: try again when it is done".into(),
-        ));
-    }
-    let metrics = unbilled_usage::metrics(tx, tenant).await?;
-    if unbilled == Unbilled::Refuse && !metrics.is_empty() {
-        return Err(TenancyError::UnbilledUsage(metrics));
-    }
-    Ok(())
-}
-
-/// A plan that costs something is canceled first, so that nobody goes on paying for what is gone.
-async fn refuse_paid(tx: &Tx, tenant: &LockedTenant) -> Result<(), TenancyError> {
-    let Some(current) = subscriptions::current(tx, tenant.id()).await? else {
-        return Ok(());
-    };
-    let plan: Plan = serde_json::from_value(current.definition)
-        .map_err(|error| StoreError::corrupt("definition of a plan version", error))?;
-    if plan.prices.is_some() { Err(TenancyError::ActiveSubscription(current.plan_id)) } else { Ok(()) }
 }

@@ -103,15 +103,18 @@ pub async fn record(db: &Database, env: &Env, refusal: &Refusal<'_>) -> Result<(
     write_tx!(db, "security_event", &tenants, |tx| rows::insert(tx, &event, now).await)
 }
 
-/// Text for a log: control characters, line separators and marks that turn the direction of text are escaped,
-/// and it is cut at [`MAX_TEXT`] characters.
+/// Text for a log: what [`escape`] escapes, and cut at [`MAX_TEXT`] characters.
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(4 * MAX_TEXT));
-    for (index, character) in text.chars().enumerate() {
-        if index == MAX_TEXT {
-            out.push('…');
-            break;
-        }
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => escape(&text[..end]) + "…",
+        None => escape(text),
+    }
+}
+
+/// Text in which control characters, line separators and marks that turn the direction of text are escaped.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
         let hidden = character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
         if hidden {

@@ -1,5 +1,6 @@
 //! First sight of a user: the user, the personal tenant and all that belongs to it.
 
+use jiff::Timestamp;
 use serde_json::json;
 use tenantry_domain::permission::Role;
 use uuid::Uuid;
@@ -8,13 +9,13 @@ use super::audit::{self, Deed};
 use super::slugs::{self, Wanted};
 use super::{Actor, TenancyError, subscription, validate};
 use crate::env::Env;
-use crate::storage::tenants::NewTenant;
-use crate::storage::{Database, members, users};
+use crate::storage::tenants::{self, LockedTenant, NewTenant};
+use crate::storage::{Database, Tx, members, users};
 use crate::write_tx;
 
 /// What a personal tenant is called until its user says otherwise. Not the e-mail address: names are shown to
 /// others.
-const PERSONAL_NAME: &str = "Personal";
+pub(super) const PERSONAL_NAME: &str = "Personal";
 
 /// Whether a text can be stored as a user's e-mail address.
 pub fn is_address(text: &str) -> bool {
@@ -24,7 +25,7 @@ pub fn is_address(text: &str) -> bool {
 /// Makes sure that a user and its personal tenant exist, and takes over a changed e-mail address; an address that
 /// is missing changes nothing. Cheap where nothing is to be done (one read), safe from many requests at once.
 ///
-/// True where the user was seen for the first time.
+/// True where the user was seen for the first time. An account that was deleted is never made again.
 pub async fn ensure(
     db: &Database,
     env: &Env,
@@ -39,17 +40,28 @@ pub async fn ensure(
     let tx = db.read_as_service("known_user", &[user]).await?;
     let known = users::known(&tx, user).await?;
     tx.rollback().await?;
-    if let Some(known) = known
-        && known.has_personal_tenant
-        && (email.is_none() || known.email == email)
-    {
-        return Ok(false);
+    if let Some(known) = known {
+        if known.is_deleted {
+            return Err(TenancyError::AccountDeleted);
+        }
+        if known.has_personal_tenant && (email.is_none() || known.email == email) {
+            return Ok(false);
+        }
     }
     let now = env.clock.now();
     write_tx!(db, "ensure_user", &[user], |tx| {
+        // The tenant before its user, as everybody locks them.
+        let held = tenants::lock(tx, user).await?;
         // Locks the user's row, so that of many first requests one makes the tenant and the others see it made.
-        users::upsert(tx, user, email.as_deref(), now).await?;
-        if users::known(tx, user).await?.is_some_and(|known| known.has_personal_tenant) {
+        let is_written = users::upsert(tx, user, email.as_deref(), now).await?;
+        let known = users::known(tx, user).await?;
+        if known.as_ref().is_some_and(|known| known.is_deleted) {
+            return Err(TenancyError::AccountDeleted);
+        }
+        if known.is_some_and(|known| known.has_personal_tenant) {
+            if is_written {
+                note_new_address(tx, env, actor, user, held, now).await?;
+            }
             return Ok(false);
         }
         let settings = json!({});
@@ -63,4 +75,30 @@ pub async fn ensure(
         audit::append(tx, &tenant, env, now, deed).await?;
         Ok(true)
     })
+}
+
+/// That a user's e-mail address changed; not to what, so that there is nothing to erase.
+async fn note_new_address(
+    tx: &Tx,
+    env: &Env,
+    actor: Actor,
+    user: Uuid,
+    held: Option<LockedTenant>,
+    now: Timestamp,
+) -> Result<(), TenancyError> {
+    let held = match held {
+        Some(held) => held,
+        // Made by another first request meanwhile.
+        None => tenants::lock(tx, user).await?.ok_or(TenancyError::NotFound)?,
+    };
+    let deed = Deed { kind: "user.email_changed", actor, subject_id: Some(user), payload: json!({}) };
+    Ok(audit::append(tx, &held, env, now, deed).await?)
+}
+
+/// Whether an account was deleted, as it is right now.
+pub async fn is_deleted(db: &Database, user: Uuid) -> Result<bool, TenancyError> {
+    let tx = db.read_as_service("is_user_deleted", &[]).await?;
+    let is_deleted = users::is_deleted(&tx, user).await?;
+    tx.rollback().await?;
+    Ok(is_deleted)
 }

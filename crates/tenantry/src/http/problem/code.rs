@@ -86,6 +86,8 @@ problems! {
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
+    AccountDeleted, "account_deleted", FORBIDDEN, "The account was deleted",
+        "The account of the user was deleted. That is for good: its id is never anybody again.";
     EmailNotVerified, "email_not_verified", FORBIDDEN, "The address is not verified",
         "An invitation is accepted with a token whose `email` is verified: `email_verified` is true in it, or the deployment says that its issuer verifies every address. Verify the address and sign in again.";
     ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
@@ -117,7 +119,7 @@ problems! {
     InvitationLimitReached, "invitation_limit_reached", CONFLICT, "Too many invitations are pending",
         "The tenant has as many pending invitations as it may. Revoke some, or wait until they are accepted or expire.";
     LastOwner, "last_owner", CONFLICT, "An organization keeps an owner",
-        "The change would leave the organization without an owner. Make somebody else an owner first.";
+        "The change would leave the organization without an owner. Make somebody else an owner first. Where an account is to be deleted, `organizations` lists those that would be left without one.";
     NothingToResume, "nothing_to_resume", CONFLICT, "Nothing is pending",
         "Neither a cancellation nor a change of plan is pending that could be taken back.";
     OperationInProgress, "operation_in_progress", CONFLICT, "Another change is under way",
@@ -125,7 +127,7 @@ problems! {
     SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
     UnbilledUsage, "unbilled_usage", CONFLICT, "Usage is still to be billed",
-        "Use of `metrics` above the included quantity is on no invoice yet, so the tenant is not deleted. Wait until its period was billed; a service key may leave it with `unbilled=leave`.";
+        "Use of `metrics` above the included quantity is on no invoice yet, so the tenant is not deleted. Wait until its period was billed.";
     InvitationInvalid, "invitation_invalid", GONE, "The invitation cannot be accepted",
         "There is no such invitation, or it was used, revoked or sent anew, has expired, or whoever invited may no longer do so: these are not told apart. Ask for a new one.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",

@@ -6,6 +6,7 @@ pub mod keys;
 pub mod members;
 pub mod notifications;
 pub mod ops;
+pub mod security;
 pub mod tenants;
 pub mod usage;
 pub mod users;

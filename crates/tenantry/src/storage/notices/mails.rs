@@ -63,6 +63,13 @@ query! {
         update tenantry.notification_mails
         set state = $4, last_error = $5, sent_at = $6, lease_token = null, lease_until = null
         where tenant_id = $1 and id = $2 and lease_token = $3";
+    // One that was still to be sent is not sent any more.
+    service FORGET = "
+        update tenantry.notification_mails
+        set address = id::text || '@deleted.invalid', lease_token = null, lease_until = null,
+            state = case when state = 'pending' then 'failed' else state end,
+            last_error = case when state = 'pending' then 'the account was deleted' end
+        where tenant_id = any ($1) and (tenant_id = $2 or lower(address) = lower($3))";
     both OF_NOTICES = "
         select id, notification_id, address, state, last_error, sent_at from tenantry.notification_mails
         where tenant_id = $1 and notification_id = any ($2)
@@ -125,6 +132,13 @@ pub async fn settle(
     (state, error, sent_at): (&str, Option<&str>, Option<Timestamp>),
 ) -> Result<bool, StoreError> {
     Ok(tx.execute(&SETTLE, &[&tenant, &id, &lease, &state, &error, &sent_at]).await? == 1)
+}
+
+/// Takes a user's address out of the mails of these tenants, and every address out of those of its personal tenant.
+/// What was not sent yet is given up.
+pub async fn forget(tx: &Tx, tenants: &[Uuid], user: Uuid, email: Option<&str>) -> Result<(), StoreError> {
+    tx.execute(&FORGET, &[&tenants, &user, &email]).await?;
+    Ok(())
 }
 
 fn listed(row: &Row) -> Result<MailRow, StoreError> {

@@ -19,12 +19,12 @@ query! {
           and jsonb_typeof(v.definition -> 'metrics' -> c.metric -> 'overage') = 'object'
           and c.total > (v.definition -> 'metrics' -> c.metric -> 'allowance' ->> 'included')::numeric
         union
-        select metric from tenantry.overage_charges where tenant_id = $1 and state <> 'billed'
+        select metric from tenantry.overage_charges where tenant_id = $1 and state = 'unbilled'
         order by 1";
 }
 
-/// Metrics of a locked tenant with use above the included quantity in an open period, or with charges that are on no
-/// invoice.
+/// Metrics of a locked tenant with use above the included quantity in an open period, or with charges that are on their
+/// way to an invoice. What is carried, since nobody can pay it, is none of them.
 pub async fn metrics(tx: &Tx, tenant: &LockedTenant) -> Result<Vec<String>, StoreError> {
     let tenant: Uuid = tenant.id();
     tx.rows(&METRICS, &[&tenant]).await?.iter().map(|row| row.col(0)).collect()

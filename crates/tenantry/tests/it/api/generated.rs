@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::world::{Answer, App, send, settings};
 
 /// Routes with ids for service keys alone, which may name any tenant: everybody else is refused for what they are.
-const FOR_SERVICE_KEYS: &[&str] = &["PUT /api/users/{id}", "GET /api/permissions/check"];
+const FOR_SERVICE_KEYS: &[&str] = &["PUT /api/users/{id}", "DELETE /api/users/{id}", "GET /api/permissions/check"];
 
 /// One operation of the document.
 struct Operation {
@@ -279,7 +279,13 @@ async fn attack_01_every_route_of_a_foreign_tenant_in_the_header_answers_as_of_a
     let acme = app.organization(&owner).await;
     let (_, key) = app.key(&owner, acme, &["viewUsage", "recordUsage", "manageBilling", "viewBilling"]).await;
     // What is about the user itself knows no tenant.
-    let of_the_user = ["GET /api/me", "GET /api/tenants", "POST /api/tenants", "POST /api/invitations/accept"];
+    let of_the_user = [
+        "GET /api/me",
+        "DELETE /api/users/me",
+        "GET /api/tenants",
+        "POST /api/tenants",
+        "POST /api/invitations/accept",
+    ];
     let mut tried = 0;
     for operation in operations() {
         let name = operation.name();

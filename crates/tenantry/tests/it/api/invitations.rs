@@ -24,7 +24,7 @@ fn bearer(app: &App, user: Uuid, email: &str, verified: Value) -> String {
 }
 
 /// A user whose address is verified, who was never seen before.
-fn verified(app: &App, email: &str) -> (Uuid, String) {
+pub(super) fn verified(app: &App, email: &str) -> (Uuid, String) {
     let id = app.id();
     (id, bearer(app, id, email, json!(true)))
 }

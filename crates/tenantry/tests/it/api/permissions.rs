@@ -32,6 +32,8 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/me", "", Need::SignedIn),
     ("GET", "/api/tenants", "", Need::SignedIn),
     ("POST", "/api/tenants", r#"{"name": "Made"}"#, Need::SignedInOrService),
+    ("DELETE", "/api/users/me", "", Need::SignedIn),
+    ("DELETE", "/api/users/{nobody}", "", Need::ServiceKey),
     ("PUT", "/api/users/{id}", r#"{"email": "no address"}"#, Need::ServiceKey),
     ("GET", "/api/permissions/check?userId={id}&tenantId={id}&permission=viewUsage", "", Need::ServiceKey),
     ("GET", "/api/tenants/{id}", "", Need::MemberOfPath),
@@ -61,6 +63,8 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("GET", "/api/billing/plans", "", Need::Header("viewBilling")),
     ("GET", "/api/billing/subscription", "", Need::Header("viewBilling")),
     ("GET", "/api/billing/invoices", "", Need::Header("viewBilling")),
+    ("GET", "/api/billing/events", "", Need::Header("viewBilling")),
+    ("GET", "/api/security/events", "", Need::Header("manageMembers")),
     ("POST", "/api/billing/checkout", r#"{"planId": "no such plan"}"#, Need::Header("manageBilling")),
     ("POST", "/api/billing/preview", r#"{"newPlanId": "no such plan"}"#, Need::Header("manageBilling")),
     ("POST", "/api/billing/upgrade", r#"{"newPlanId": "no such plan"}"#, Need::Header("manageBilling")),
@@ -166,7 +170,8 @@ async fn everybody_gets_what_the_table_says() {
     let mut matrix: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (method, path, body, need) in ROUTES {
         // Those that would end the world's organization or its members' membership are asked by who is refused.
-        let ends = path.ends_with("/leave") || (*method == "DELETE" && *path == "/api/tenants/{id}");
+        let ends =
+            path.ends_with("/leave") || (*method == "DELETE" && ["/api/tenants/{id}", "/api/users/me"].contains(path));
         let row = matrix.entry(format!("{} {method}", path.split('?').next().unwrap())).or_default();
         for (role, token) in &callers {
             let expected = refusal(role, *need);

@@ -40,6 +40,7 @@ pub(super) struct App {
     pub(super) db: Database,
     pub(super) env: Env,
     pub(super) admin: tokio_postgres::Client,
+    superuser: tokio_postgres::Config,
     client: Client,
     state: AppState,
 }
@@ -83,28 +84,38 @@ impl App {
 
     pub(super) async fn with(jwks: Option<Jwks>, ingest: IngestSettings) -> Self {
         let test = TestDb::new().await;
+        Self::on(test.db, test.admin, jwks, ingest).await
+    }
+
+    /// Another server on the same database, which has seen nobody yet.
+    pub(super) async fn replica(&self) -> Self {
+        Self::on(self.db.clone(), self.superuser.clone(), None, IngestSettings::default()).await
+    }
+
+    async fn on(db: Database, superuser: tokio_postgres::Config, jwks: Option<Jwks>, ingest: IngestSettings) -> Self {
         let env = Env::system();
         let catalog = catalog();
-        catalog_store::load(&test.db, &env, &catalog).await.unwrap();
+        catalog_store::load(&db, &env, &catalog).await.unwrap();
         let late_window = SignedDuration::from_hours(72);
-        let recorder = Recorder::new(test.db.clone(), env.clone(), GroupSettings { late_window });
+        let recorder = Recorder::new(db.clone(), env.clone(), GroupSettings { late_window });
         let state = AppState {
-            db: test.db.clone(),
+            db: db.clone(),
             env: env.clone(),
             ingest: Ingest::start(&recorder, ingest),
             checks: Checks::start(&recorder, 1000, 2),
             verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
             catalog: Arc::new(catalog),
             known: Arc::default(),
-            key_uses: KeyUses::new(test.db.clone(), env.clone()),
+            key_uses: KeyUses::new(db.clone(), env.clone()),
             key_limiter: Arc::default(),
             slug_limiter: Arc::default(),
             webhooks: WEBHOOKS,
             invitations_valid_for: SignedDuration::from_hours(7 * 24),
-            stripe: Some(unreachable_stripe(&test.db, &env)),
+            stripe: Some(unreachable_stripe(&db, &env)),
         };
         let url = serve(state.clone()).await;
-        Self { url, db: test.db.clone(), env, admin: test.admin_client().await, client: client(), state }
+        let admin = tenantry::storage::migrate::connect(&superuser).await.unwrap();
+        Self { url, db, env, admin, superuser, client: client(), state }
     }
 
     /// The address of another server on the same database, with other settings of tokens.

@@ -200,15 +200,81 @@ async fn attack_30_logs_are_only_ever_added_to() {
             format!("delete from tenantry.{log}"),
             format!("truncate tenantry.{log}"),
             format!("{} on conflict on constraint {log}_pkey do update set type = 'x'", insert(log, A, 0, &[])),
+            format!("update tenantry.{log} set id = id"),
+            format!("update tenantry.{log} set tenant_id = '{}'", B.tenant),
             insert(log, B, 1, &[]),
+            insert(log, B, 1, &[("created_at", "now() - interval '1 year'")]),
         ] {
             for attempts in [&service, &reader] {
                 assert_eq!(attempts.run(&sql, "commit").await, Outcome::Denied, "{sql}");
             }
         }
+        // What is there already is not written over by what pretends to be older.
+        let backdated = insert(log, A, 0, &[("created_at", "now() - interval '1 year'")]);
+        assert!(matches!(service.run(&backdated, "commit").await, Outcome::Failed(error) if error.contains("_pkey")));
+        assert_eq!(reader.run(&backdated, "commit").await, Outcome::Denied);
         for attempts in [&service, &reader] {
             assert_eq!(attempts.seen(table).await, Some((1, 0, 1)));
         }
     }
     assert_eq!((world.dump(A).await, world.dump(B).await), before);
+}
+
+#[tokio::test]
+async fn attack_30_a_payload_is_blanked_or_stays_as_it_is() {
+    let world = TwoTenants::new().await;
+    let before = (world.dump(A).await, world.dump(B).await);
+    let (tenant, user) = (A.tenant.to_string(), A.user.to_string());
+    let service = Attempts::new(&world.test.logins.service, &[("app.tenants", &tenant)]).await;
+    let reader = Attempts::new(&world.test.logins.user, &[("app.user_id", &user)]).await;
+    for change in [
+        "payload = '{\"x\": 1}'",
+        "payload = payload",
+        "payload = 'null'",
+        "payload = null",
+        "payload_salt = null",
+        "payload_salt = payload_hash",
+        "payload = null, payload_salt = sha256('x')",
+        "payload = '{}', payload_salt = null",
+        "payload = null, payload_salt = null, payload_hash = sha256('x')",
+        "payload = null, payload_salt = null, created_at = now()",
+    ] {
+        let sql = format!("update tenantry.billing_events set {change}");
+        for attempts in [&service, &reader] {
+            assert_eq!(attempts.run(&sql, "commit").await, Outcome::Denied, "{sql}");
+        }
+    }
+    let blank = "update tenantry.billing_events set payload = null, payload_salt = null";
+    assert_eq!(reader.run(blank, "commit").await, Outcome::Denied);
+    // Another tenant's entries are not seen, so that there is nothing to blank.
+    let of_b = format!("{blank} where tenant_id = '{}'", B.tenant);
+    assert_eq!(service.run(&of_b, "commit").await, Outcome::Rows(0));
+    assert_eq!((world.dump(A).await, world.dump(B).await), before);
+    assert_eq!(service.run(blank, "commit").await, Outcome::Rows(1));
+    assert_eq!(world.dump(B).await, before.1);
+    // What was blanked is not filled again.
+    for change in
+        ["payload = '{}', payload_salt = substr(sha256('salt'), 1, 16)", "payload = null, payload_salt = null"]
+    {
+        let sql = format!("update tenantry.billing_events set {change}");
+        assert_eq!(service.run(&sql, "commit").await, Outcome::Rows(0), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn attack_21_a_deleted_account_is_not_revived() {
+    let world = TwoTenants::new().await;
+    let tenant = A.tenant.to_string();
+    let service = Attempts::new(&world.test.logins.service, &[("app.tenants", &tenant)]).await;
+    let of = format!("where id = '{}'", A.user);
+    let keeps_email = format!("update tenantry.users set deleted_at = now(), email = 'a@example.com' {of}");
+    assert_eq!(service.run(&keeps_email, "commit").await, Outcome::Denied);
+    let delete = format!("update tenantry.users set deleted_at = now(), email = null {of}");
+    assert_eq!(service.run(&delete, "commit").await, Outcome::Rows(1));
+    for change in ["deleted_at = null", "email = 'a@example.com'", "updated_at = now()"] {
+        let sql = format!("update tenantry.users set {change} {of}");
+        assert_eq!(service.run(&sql, "commit").await, Outcome::Rows(0), "{sql}");
+    }
+    let remove = format!("delete from tenantry.users {of}");
+    assert_eq!(service.run(&remove, "commit").await, Outcome::Denied);
 }

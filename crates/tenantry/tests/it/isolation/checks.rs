@@ -113,7 +113,35 @@ checks! {
           and not (replace(expression, 'tenant_id', 'id'), polpermissive) in (
             ('(id = ANY (ARRAY( SELECT tenantry.visible_tenants() AS visible_tenants)))', true),
             ('((NULLIF(current_setting(''app.id''::text, true), ''''::text) IS NULL) OR (id = (NULLIF(current_setting(''app.id''::text, true), ''''::text))::uuid))', false),
-            ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true))";
+            ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true),
+            ('(payload IS NOT NULL)', false),
+            ('((payload IS NULL) AND (payload_salt IS NULL))', false))";
+
+    logs_are_only_added_to: "
+        select format('%s may change %s.%s', rolname, relname, attname)
+        from tables cross join roles join pg_attribute a on a.attrelid = tables.oid
+        where relname in ('billing_events', 'security_events') and a.attnum > 0 and not a.attisdropped
+          and not (relname = 'billing_events' and attname in ('payload', 'payload_salt'))
+          and has_column_privilege(roles.oid, tables.oid, a.attnum, 'UPDATE')
+        union all
+        select format('%s may delete from %s', rolname, relname)
+        from tables cross join roles
+        where relname in ('billing_events', 'security_events') and has_table_privilege(roles.oid, tables.oid, 'DELETE')";
+
+    payloads_are_only_blanked: "
+        select relname::text from tables
+        where relname = 'billing_events' and not exists (
+            select from policies p
+            where p.relid = tables.oid and not p.polpermissive and p.polcmd = 'w'
+              and 'tenantry_service'::regrole = any (p.polroles)
+              and p.writes = '((payload IS NULL) AND (payload_salt IS NULL))')";
+
+    deleted_users_stay_deleted: "
+        select relname::text from tables
+        where relname = 'users' and not exists (
+            select from policies p
+            where p.relid = tables.oid and not p.polpermissive and p.polcmd = 'w'
+              and 'tenantry_service'::regrole = any (p.polroles) and p.reads = '(deleted_at IS NULL)')";
 
     rows_do_not_move_between_tenants: "
         select format('%s may update %s.%s', rolname, relname, attname)

@@ -37,6 +37,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("no_policy_is_always_true", "tenant_members.helper_looks_up", "the membership helper decides on these rows"),
     ("no_policy_is_always_true", "api_keys.helper_looks_up", "the membership helper decides on these rows"),
     ("no_policy_is_always_true", "tenants.helper_lists", "ids only, for sweeps that then open one tenant"),
+    ("no_policy_is_always_true", "billing_events.helper_lists", "ids only, for a deletion that then opens the tenants"),
     ("readers_see_no_secrets", "billing_events.hash", "the chain can be verified by its readers"),
     ("readers_see_no_secrets", "billing_events.payload_hash", "the chain can be verified by its readers"),
     ("readers_see_no_secrets", "billing_events.payload_salt", "the chain can be verified by its readers"),
@@ -49,6 +50,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("the_membership_helper_reads_little", "api_keys.revoked_at", "whether it works"),
     ("the_membership_helper_reads_little", "api_keys.expires_at", "whether it works"),
     ("the_membership_helper_reads_little", "tenants.id", "tenantry.list_tenants"),
+    ("the_membership_helper_reads_little", "billing_events.tenant_id", "tenantry.tenants_about"),
+    ("the_membership_helper_reads_little", "billing_events.subject_id", "tenantry.tenants_about"),
     (
         "other_schemas_are_closed",
         "tenantry_service may SELECT tenantry_meta.migrations",
@@ -61,6 +64,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
     ("definer_functions_are_listed", "visible_tenants", "the one membership helper"),
     ("definer_functions_are_listed", "list_tenants", "ids of tenants, for the service role"),
+    ("definer_functions_are_listed", "tenants_about", "ids of tenants that know a user, for the service role"),
     ("definer_functions_are_listed", "ensure_usage_month", "only the owner may make a partition"),
 ];
 

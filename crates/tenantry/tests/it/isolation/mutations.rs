@@ -85,6 +85,20 @@ const MUTATIONS: &[(&str, &[&str])] = &[
             with check (slug <> '')",
         &["policies_of_tenant_tables_are_the_known_ones"],
     ),
+    ("drop policy blanking_only on tenantry.billing_events", &["payloads_are_only_blanked"]),
+    (
+        "alter policy blanking_only on tenantry.billing_events with check (payload is null)",
+        &["payloads_are_only_blanked", "policies_of_tenant_tables_are_the_known_ones"],
+    ),
+    (
+        "drop policy blanking_only on tenantry.billing_events;
+         create policy blanking_only on tenantry.billing_events for update to tenantry_service
+            using (payload is not null) with check (payload is null and payload_salt is null)",
+        &["payloads_are_only_blanked", "policies_of_tenant_tables_are_the_known_ones"],
+    ),
+    ("grant update (payload_hash) on tenantry.billing_events to tenantry_service", &["logs_are_only_added_to"]),
+    ("grant delete on tenantry.security_events to tenantry_service", &["logs_are_only_added_to"]),
+    ("drop policy deleted_for_good on tenantry.users", &["deleted_users_stay_deleted"]),
     ("grant update (tenant_id) on tenantry.jobs to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update on tenantry.tenants to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update (id) on tenantry.users to tenantry_service", &["rows_do_not_move_between_tenants"]),

@@ -1,6 +1,7 @@
 //! The real binary as processes: starting, refusing to start, stopping, being killed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod audit;
 mod commands;
 mod kills;
 mod logs;

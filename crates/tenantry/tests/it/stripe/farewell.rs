@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 use tenantry::billing::operations::{Asked, begin};
-use tenantry::tenancy::organizations::{Unbilled, delete};
+use tenantry::tenancy::organizations::delete;
 use tenantry::tenancy::{Actor, TenancyError};
 use uuid::Uuid;
 
 use super::metered::{Ledger, charges, metered};
 use super::world::{VISA, World, settings, wish};
 
-async fn deleted(world: &World, actor: Actor, tenant: Uuid, unbilled: Unbilled) -> Result<(), TenancyError> {
-    delete(&world.db, &world.env, actor, tenant, unbilled).await
+async fn deleted(world: &World, actor: Actor, tenant: Uuid) -> Result<(), TenancyError> {
+    delete(&world.db, &world.env, actor, tenant).await
 }
 
 /// Statuses of all subscriptions that the tenant's customer ever had at Stripe.
@@ -28,21 +28,22 @@ async fn use_that_is_on_no_invoice_yet_keeps_a_tenant() {
     ledger.spend(&world, tenant, "tokens", "50", world.now()).await;
     let (other, other_owner) = world.organization("other@example.com").await;
     ledger.spend(&world, other, "tokens", "50", world.now()).await;
-    deleted(&world, Actor::User(other_owner), other, Unbilled::Refuse).await.unwrap();
+    deleted(&world, Actor::User(other_owner), other).await.unwrap();
 
     ledger.spend(&world, tenant, "tokens", "0.5", world.now()).await;
     let refused = |result: Result<(), TenancyError>| match result {
         Err(TenancyError::UnbilledUsage(metrics)) => metrics.join(" "),
         other => format!("{other:?}"),
     };
-    assert_eq!(refused(deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await), "tokens");
-    // Also once the period is closed, while nobody can pay.
+    assert_eq!(refused(deleted(&world, Actor::User(owner), tenant).await), "tokens");
+    // Once the period is closed it is carried, since nobody can pay it: that keeps no tenant.
     world.advance("32d").await;
     assert_eq!(charges(&world, tenant).await, ["tokens 0 2 carried"]);
-    assert_eq!(refused(deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await), "tokens");
-    let by_user = deleted(&world, Actor::User(owner), tenant, Unbilled::Leave).await;
-    assert!(matches!(&by_user, Err(TenancyError::Invalid(faults)) if faults[0].field == "unbilled"), "{by_user:?}");
-    deleted(&world, Actor::System, tenant, Unbilled::Leave).await.unwrap();
+    let unbilled = "update tenantry.overage_charges set state = $2 where tenant_id = $1";
+    world.admin.execute(unbilled, &[&tenant, &"unbilled"]).await.unwrap();
+    assert_eq!(refused(deleted(&world, Actor::User(owner), tenant).await), "tokens");
+    world.admin.execute(unbilled, &[&tenant, &"carried"]).await.unwrap();
+    deleted(&world, Actor::User(owner), tenant).await.unwrap();
     // What was open goes on to its end without a tenant.
     world.advance("2mo").await;
     world.finish().await;
@@ -56,12 +57,12 @@ async fn attack_26_a_tenant_that_pays_is_not_deleted_and_one_that_paid_may_go() 
     world.work().await;
     let mut ledger = Ledger::default();
     ledger.spend(&world, tenant, "tokens", "120", world.now()).await;
-    let paid = deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await;
+    let paid = deleted(&world, Actor::User(owner), tenant).await;
     assert!(matches!(paid, Err(TenancyError::ActiveSubscription(plan)) if plan == "basic"));
     world.done(tenant, &Asked::Cancel).await;
     world.advance("32d").await;
     assert_eq!(charges(&world, tenant).await, ["tokens 0 45 billed own"]);
-    deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await.unwrap();
+    deleted(&world, Actor::User(owner), tenant).await.unwrap();
     world.advance("2mo").await;
     world.finish().await;
 }
@@ -72,7 +73,7 @@ async fn a_checkout_of_a_deleted_tenant_cannot_be_paid_any_more() {
     let (tenant, owner) = world.organization("owner@example.com").await;
     let answer = world.done(tenant, &Asked::Checkout(wish("pro", None))).await;
     let session = answer["sessionId"].as_str().unwrap();
-    deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await.unwrap();
+    deleted(&world, Actor::User(owner), tenant).await.unwrap();
     world.work().await;
     assert_eq!(world.get(&format!("/v1/checkout/sessions/{session}")).await["status"], "expired");
     assert!(world.control.pay_session(session, VISA).await.is_err());
@@ -89,7 +90,7 @@ async fn what_was_bought_while_the_tenant_was_deleted_is_not_paid_for_on() {
         let customer = world.customer(tenant).await;
         // Nobody has told us yet.
         assert_eq!(world.standing(tenant).await, "free active month full");
-        deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await.unwrap();
+        deleted(&world, Actor::User(owner), tenant).await.unwrap();
         assert_eq!(at_stripe(&world, &customer).await, ["active"]);
         if worker_is_first {
             world.work_undelivered().await;
@@ -120,6 +121,6 @@ async fn a_tenant_with_an_operation_under_way_stays() {
     let asked = Asked::Checkout(wish("pro", None));
     let begun = begin(&world.db, &world.env, Actor::User(owner), tenant, &asked, None).await;
     drop(begun.unwrap());
-    let refused = deleted(&world, Actor::User(owner), tenant, Unbilled::Refuse).await;
+    let refused = deleted(&world, Actor::User(owner), tenant).await;
     assert!(matches!(refused, Err(TenancyError::Conflict(_))), "{refused:?}");
 }

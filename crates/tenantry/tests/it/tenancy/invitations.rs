@@ -299,7 +299,7 @@ async fn a_deleted_organization_takes_its_invitations_along() {
     let world = World::new().await;
     let (tenant, owner) = founded(&world).await;
     let invited = invite(&world, (owner, tenant.id), "bea@example.com", Role::Member).await.unwrap();
-    organizations::delete(&world.db, &world.env, owner, tenant.id, organizations::Unbilled::Refuse).await.unwrap();
+    organizations::delete(&world.db, &world.env, owner, tenant.id).await.unwrap();
     let user = world.user().await;
     assert_eq!(outcome(accept(&world, user, "bea@example.com", &invited.token).await), "invalid");
     assert_eq!(world.count("select count(*) from tenantry.invitations where state = 'revoked'").await, 1);

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use serde_json::json;
 use tenantry::storage::{ReadScope, members, tenants};
-use tenantry::tenancy::organizations::{self, NewOrganization, TenantPatch, Unbilled};
+use tenantry::tenancy::organizations::{self, NewOrganization, TenantPatch};
 use tenantry::tenancy::{Actor, TenancyError};
 use tenantry_domain::permission::Role;
 
@@ -74,7 +74,7 @@ async fn a_slug_that_was_asked_for_is_never_replaced() {
     assert!(matches!(refused, Err(TenancyError::Invalid(fields)) if fields[0].field == "slug"));
     // Deleting frees it, and the next one inherits nothing.
     let first = first.done().unwrap();
-    organizations::delete(&world.db, &world.env, owner, first.id, Unbilled::Refuse).await.unwrap();
+    organizations::delete(&world.db, &world.env, owner, first.id).await.unwrap();
     let next = organizations::create(&world.db, &world.env, owner, &named("Two", Some("mine")), None).await.unwrap();
     assert_ne!(next.done().unwrap().id, first.id);
 }
@@ -141,8 +141,7 @@ async fn deleting_ends_membership_keys_and_subscription() {
     let tenant = world.organization(owner).await;
     let admin = world.member(&tenant, Role::Admin).await;
     let key = super::keys::key_of(&world, owner, tenant.id).await;
-    let delete =
-        async |user| organizations::delete(&world.db, &world.env, Actor::User(user), tenant.id, Unbilled::Refuse).await;
+    let delete = async |user| organizations::delete(&world.db, &world.env, Actor::User(user), tenant.id).await;
     assert!(matches!(delete(admin).await, Err(TenancyError::Forbidden { role: Some(Role::Admin), .. })));
     delete(owner).await.unwrap();
     assert!(matches!(delete(owner).await, Err(TenancyError::NotFound)));
@@ -166,7 +165,7 @@ async fn deleting_ends_membership_keys_and_subscription() {
 async fn a_personal_tenant_and_one_that_pays_are_not_deleted() {
     let world = World::new().await;
     let owner = world.user().await;
-    let refused = organizations::delete(&world.db, &world.env, Actor::User(owner), owner, Unbilled::Refuse).await;
+    let refused = organizations::delete(&world.db, &world.env, Actor::User(owner), owner).await;
     assert!(matches!(refused, Err(TenancyError::PersonalTenant(_))));
     let tenant = world.organization(owner).await;
     world
@@ -174,7 +173,7 @@ async fn a_personal_tenant_and_one_that_pays_are_not_deleted() {
         .execute("update tenantry.tenant_subscriptions set plan_id = 'pro' where tenant_id = $1", &[&tenant.id])
         .await
         .unwrap();
-    let refused = organizations::delete(&world.db, &world.env, Actor::User(owner), tenant.id, Unbilled::Refuse).await;
+    let refused = organizations::delete(&world.db, &world.env, Actor::User(owner), tenant.id).await;
     assert!(matches!(refused, Err(TenancyError::ActiveSubscription(plan)) if plan == "pro"));
 }
 

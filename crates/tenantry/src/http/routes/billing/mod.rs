@@ -4,6 +4,7 @@ pub mod asking;
 pub mod cancel;
 pub mod checkout;
 pub mod downgrade;
+pub mod events;
 pub mod invoices;
 pub mod operation;
 pub mod plans;
