@@ -113,7 +113,11 @@ checks! {
           and not (replace(expression, 'tenant_id', 'id'), polpermissive) in (
             ('(id = ANY (ARRAY( SELECT tenantry.visible_tenants() AS visible_tenants)))', true),
             ('((NULLIF(current_setting(''app.id''::text, true), ''''::text) IS NULL) OR (id = (NULLIF(current_setting(''app.id''::text, true), ''''::text))::uuid))', false),
-            ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true))";
+            ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true))
+          and not (relname, expression, polcmd, polpermissive) in (
+            ('teams', '(id = ANY (ARRAY( SELECT tenantry.visible_teams() AS visible_teams)))', 'r', true),
+            ('team_members', '(team_id = ANY (ARRAY( SELECT tenantry.visible_teams() AS visible_teams)))', 'r', true),
+            ('tenant_subscriptions', '((ended_at IS NULL) AND (tenant_id = ANY (ARRAY( SELECT tenantry.shared_tenants() AS shared_tenants))))', 'r', true))";
 
     rows_do_not_move_between_tenants: "
         select format('%s may update %s.%s', rolname, relname, attname)

@@ -85,6 +85,17 @@ const MUTATIONS: &[(&str, &[&str])] = &[
             with check (slug <> '')",
         &["policies_of_tenant_tables_are_the_known_ones"],
     ),
+    (
+        "create policy team_reads on tenantry.invoices for select to tenantry_user
+            using (tenant_id = any (array(select tenantry.shared_tenants())))",
+        &["policies_of_tenant_tables_are_the_known_ones"],
+    ),
+    (
+        "drop policy team_reads on tenantry.tenant_subscriptions;
+         create policy team_reads on tenantry.tenant_subscriptions for select to tenantry_user
+            using (tenant_id = any (array(select tenantry.shared_tenants())))",
+        &["policies_of_tenant_tables_are_the_known_ones"],
+    ),
     ("grant update (tenant_id) on tenantry.jobs to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update on tenantry.tenants to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update (id) on tenantry.users to tenantry_service", &["rows_do_not_move_between_tenants"]),
