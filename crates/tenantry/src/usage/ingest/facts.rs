@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use tenantry_domain::permission::{Overrides, PermissionSet, Role, effective};
+use tenantry_domain::permission::{Overrides, Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use crate::storage::teams::{self as rows, TeamStanding};
 use crate::storage::usage::facts::{self, CounterRow, KeyRow, OriginalRow};
 use crate::storage::{StoreError, Tx};
-use crate::tenancy::Actor;
+use crate::tenancy::{Actor, teams};
 
 /// What one event or check must know.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub(super) struct Need<'a> {
     pub(super) actor: Actor,
     /// The tenant.
     pub(super) tenant_id: Uuid,
+    /// The team in whose name the actor asks.
+    pub(super) team_id: Option<Uuid>,
     /// A user whose membership matters beside the actor's.
     pub(super) user_id: Option<Uuid>,
     /// What it is about.
@@ -40,7 +43,7 @@ impl<'a> Need<'a> {
             Content::Usage { metric, .. } => Subject::Metric(metric, event.occurred_at()),
             Content::Reversal { reverses } => Subject::Key(reverses),
         };
-        Self { actor: *actor, tenant_id: event.tenant_id, user_id: event.user_id, subject }
+        Self { actor: *actor, tenant_id: event.tenant_id, team_id: event.team_id, user_id: event.user_id, subject }
     }
 }
 
@@ -49,6 +52,23 @@ impl<'a> Need<'a> {
 pub(super) struct Member {
     pub(super) role: Role,
     pub(super) permissions: PermissionSet,
+}
+
+/// What an actor may do where it acts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    /// It has nothing to do with the tenant or the team, or there is none.
+    Nothing,
+    /// It belongs to the team, whose owner has no plan to share.
+    TeamInactive,
+    /// These.
+    Permissions(PermissionSet),
+}
+
+impl Reach {
+    pub(super) fn has(self, permission: Permission) -> bool {
+        matches!(self, Self::Permissions(has) if has.contains(permission))
+    }
 }
 
 /// An API key that works.
@@ -62,6 +82,8 @@ pub(super) struct Key {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     members: HashMap<(Uuid, Uuid), Member>,
+    /// By team and user.
+    teams: HashMap<(Uuid, Uuid), TeamStanding>,
     keys: HashMap<Uuid, Key>,
     organizations: HashMap<Uuid, bool>,
     originals: HashMap<Uuid, HashMap<String, OriginalRow>>,
@@ -79,8 +101,28 @@ impl Facts {
         self.organizations.get(&tenant).copied()
     }
 
+    /// What the actor may do in a tenant, or by a team with what its owner's tenant has.
+    pub(super) fn reach(&self, actor: Actor, tenant: Uuid, team: Option<Uuid>) -> Reach {
+        let Some(team) = team else {
+            return self.permissions(actor, tenant).map_or(Reach::Nothing, Reach::Permissions);
+        };
+        let Actor::User(user) = actor else { return Reach::Nothing };
+        match self.teams.get(&(team, user)) {
+            // The event was addressed when the request came; a team never changes its tenant.
+            Some(standing) if standing.tenant_id == tenant && self.is_organization(tenant).is_some() => {
+                if standing.shares_plan { Reach::Permissions(teams::permissions()) } else { Reach::TeamInactive }
+            }
+            _ => Reach::Nothing,
+        }
+    }
+
+    /// What a user is in a team, for the metadata of its events.
+    pub(super) fn team_role(&self, team: Uuid, user: Uuid) -> Option<&'static str> {
+        self.teams.get(&(team, user)).map(|standing| if standing.is_owner { "owner" } else { "team_member" })
+    }
+
     /// What the actor may do in a tenant; none where it has nothing to do with it, or it does not exist.
-    pub(super) fn permissions(&self, actor: Actor, tenant: Uuid) -> Option<PermissionSet> {
+    fn permissions(&self, actor: Actor, tenant: Uuid) -> Option<PermissionSet> {
         self.is_organization(tenant)?;
         match actor {
             Actor::User(user) => self.member(tenant, user).map(|member| member.permissions),
@@ -122,13 +164,15 @@ impl Facts {
 type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 
 /// Reads what these events need, all statements in one round trip.
-pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreError> {
+pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<Facts, StoreError> {
     let mut pairs = BTreeSet::new();
+    let mut in_teams = BTreeSet::new();
     let mut key_ids = BTreeSet::new();
     let mut reversed = BTreeSet::new();
     let mut spans = Spans::new();
     for need in needs {
         match need.actor {
+            Actor::User(user) if need.team_id.is_some() => in_teams.extend(need.team_id.map(|team| (team, user))),
             Actor::User(user) => _ = pairs.insert((need.tenant_id, user)),
             Actor::Key { id, .. } | Actor::ServiceKey(id) => _ = key_ids.insert(id),
             Actor::System => {}
@@ -153,8 +197,10 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreErro
     let tenants: Vec<Uuid> = needs.iter().map(|need| need.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
     let (pair_tenants, pair_users): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
-    let (members, keys, tenants, counters) = tokio::try_join!(
+    let (team_ids, team_users): (Vec<Uuid>, Vec<Uuid>) = in_teams.into_iter().unzip();
+    let (members, standings, keys, tenants, counters) = tokio::try_join!(
         facts::members(tx, &pair_tenants, &pair_users),
+        read_standings(tx, &team_ids, &team_users, now),
         read_keys(tx, &key_ids),
         facts::tenants(tx, &tenants),
         read_counters(tx, &spans),
@@ -162,6 +208,7 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreErro
     for member in members {
         read.members.insert((member.tenant_id, member.user_id), member_of(&member)?);
     }
+    read.teams = standings.into_iter().map(|standing| ((standing.team_id, standing.user_id), standing)).collect();
     read.keys = keys.into_iter().map(|key| (key.id, key_of(&key))).collect();
     read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
     read.put_counters(counters);
@@ -202,6 +249,15 @@ fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
             *latest = (*latest).max(at);
         })
         .or_insert((at, at));
+}
+
+async fn read_standings(
+    tx: &Tx,
+    teams: &[Uuid],
+    users: &[Uuid],
+    now: Timestamp,
+) -> Result<Vec<TeamStanding>, StoreError> {
+    if teams.is_empty() { Ok(Vec::new()) } else { rows::standings(tx, teams, users, now).await }
 }
 
 async fn read_keys(tx: &Tx, ids: &[Uuid]) -> Result<Vec<KeyRow>, StoreError> {

@@ -12,4 +12,5 @@ mod mutations;
 mod samples;
 mod serving_role;
 mod statements;
+mod teams;
 mod world;

@@ -47,10 +47,7 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("updated_at", "now()"),
         ],
     ),
-    (
-        "team_members",
-        &[("tenant_id", "{t}"), ("team_id", "{team}"), ("user_id", "{member}"), ("created_at", "now()")],
-    ),
+    ("team_members", &[("tenant_id", "{t}"), ("team_id", "{team}"), ("user_id", "{member}"), ("created_at", "now()")]),
     (
         "api_keys",
         &[

@@ -9,4 +9,5 @@ mod logs;
 mod members;
 mod organizations;
 mod owners_race;
+mod teams;
 mod world;
