@@ -27,9 +27,21 @@ refusals! {
         InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
         ValidationFailed, Internal, Unavailable, Timeout
     ];
+    /// Of reading what members of a team see, too.
+    SharedRefusals = [
+        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions,
+        TeamPlanInactive, NotFound, ValidationFailed, Internal, Unavailable, Timeout
+    ];
+    /// Of changing teams and who is in them.
+    TeamRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, InsufficientPermissions,
+        ForbiddenTenant, NotFound, AlreadyMember, Conflict, IdempotencyInFlight, TeamLimitReached, PayloadTooLarge,
+        UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, Internal, Unavailable, Timeout
+    ];
     /// Of reading usage.
     UsageReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions, NotFound,
+        InvalidContextHeader, ContextMismatch, Unauthenticated, ForbiddenTenant, InsufficientPermissions,
+        TeamPlanInactive, NotFound,
         UnknownMetric, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of every route that changes something of a tenant's.
@@ -54,7 +66,7 @@ refusals! {
     /// Of recording usage.
     UsageRefusals = [
         InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, ForbiddenTenant,
-        InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
+        InsufficientPermissions, TeamPlanInactive, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
         TimestampTooOld, TimestampInFuture, ValidationFailed, Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of routes that anybody may ask.

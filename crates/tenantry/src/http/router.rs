@@ -16,7 +16,9 @@ use utoipa_axum::routes;
 use super::observe::{Observer, observe};
 use super::openapi::Document;
 use super::problem::{Problem, panic_response, render};
-use super::routes::{billing, keys, members, notifications, ops, tenants, usage, users, webhook_endpoints, webhooks};
+use super::routes::{
+    billing, keys, members, notifications, ops, teams, tenants, usage, users, webhook_endpoints, webhooks,
+};
 use super::state::AppState;
 
 /// What the deployment decides about requests.
@@ -38,6 +40,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(tenants::leave::leave))
         .routes(routes!(members::add::add, members::list::list))
         .routes(routes!(members::change::change, members::remove::remove))
+        .routes(routes!(teams::create::create, teams::list::list))
+        .routes(routes!(teams::get::get, teams::patch::patch, teams::delete::delete))
+        .routes(routes!(teams::add_member::add_member, teams::members::members))
+        .routes(routes!(teams::remove_member::remove_member))
+        .routes(routes!(teams::leave::leave))
         .routes(routes!(keys::create::create, keys::list::list))
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(billing::plans::plans))

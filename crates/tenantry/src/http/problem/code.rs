@@ -85,9 +85,11 @@ problems! {
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
     ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
-        "The context header names a tenant that the caller does not belong to, or that does not exist: the two are not told apart.";
+        "The context header names a tenant or a team that the caller does not belong to, or that does not exist: the two are not told apart.";
     InsufficientPermissions, "insufficient_permissions", FORBIDDEN, "The permission is missing",
-        "The caller belongs to the tenant but lacks the permission that this route needs.";
+        "The caller belongs to the tenant but lacks the permission that this route needs, or the route is not for members of a team.";
+    TeamPlanInactive, "team_plan_inactive", FORBIDDEN, "The team has no plan to share",
+        "The team's owner is on the default plan, or has lost the paid one over a payment, so nothing can be used in the team's name. The team and its members stay; it works again once the owner has a plan.";
     NotFound, "not_found", NOT_FOUND, "There is nothing here",
         "The path or the object does not exist for this caller. What belongs to other tenants is answered the same way.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method does not fit the path",
@@ -95,7 +97,7 @@ problems! {
     ActiveSubscription, "active_subscription", CONFLICT, "A subscription is still active",
         "The tenant has a paid subscription that is still running. Cancel it first.";
     AlreadyMember, "already_member", CONFLICT, "Already a member",
-        "The user belongs to the tenant already. Change the role with PATCH.";
+        "The user belongs to the tenant, or to the team, already. A role in a tenant is changed with PATCH.";
     AlreadySubscribed, "already_subscribed", CONFLICT, "The tenant pays for a plan already",
         "A checkout is for tenants without a paid subscription. Upgrade or downgrade the one that is there.";
     CancellationPending, "cancellation_pending", CONFLICT, "The subscription is to end",
@@ -116,6 +118,8 @@ problems! {
         "Another change of this subscription is not done yet. Wait and send the request again.";
     SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
+    TeamLimitReached, "team_limit_reached", CONFLICT, "There are as many as there may be",
+        "The owner has as many teams, or the team as many members, as are allowed; `limit` says how many. Delete a team, or remove a member, first.";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is larger than the server takes. Send it in parts.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod members;
 pub mod notifications;
 pub mod ops;
+pub mod teams;
 pub mod tenants;
 pub mod usage;
 pub mod users;

@@ -7,6 +7,7 @@ mod document;
 mod generated;
 mod permissions;
 mod repeated;
+mod teams;
 mod tokens;
 mod usage;
 mod webhook_endpoints;
