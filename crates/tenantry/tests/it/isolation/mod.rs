@@ -13,4 +13,5 @@ mod samples;
 mod serving_role;
 mod statements;
 mod teams;
+mod views;
 mod world;

@@ -203,7 +203,7 @@ pub(super) type Settings<'a> = &'a [(&'a str, &'a str)];
 /// A connection on which transactions with chosen settings are tried.
 pub(super) struct Attempts {
     pub(super) client: Client,
-    begin: String,
+    pub(super) begin: String,
 }
 
 impl Attempts {
