@@ -80,6 +80,10 @@ query! {
         where t.tenant_id = wanted.user_id or exists (
             select from tenantry.team_members m
             where m.tenant_id = t.tenant_id and m.team_id = t.id and m.user_id = wanted.user_id)";
+    service SHARERS = "
+        select distinct m.tenant_id, m.user_id
+        from unnest($1::uuid[], $2::uuid[]) as wanted (tenant_id, user_id)
+        join tenantry.team_members m on m.user_id = wanted.user_id and m.tenant_id = wanted.tenant_id";
     service COUNT = "select count(*) from tenantry.teams where tenant_id = $1";
     service COUNT_MEMBERS = "select count(*) from tenantry.team_members where tenant_id = $1 and team_id = $2";
     service IS_MEMBER = "
@@ -161,6 +165,11 @@ pub async fn standings(
             })
         })
         .collect()
+}
+
+/// Those of these (tenant, user) pairs in which the user is in a team of the tenant's.
+pub async fn sharers(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    tx.rows(&SHARERS, &[&tenants, &users]).await?.iter().map(|row| Ok((row.col(0)?, row.col(1)?))).collect()
 }
 
 /// How many teams a locked tenant owns.

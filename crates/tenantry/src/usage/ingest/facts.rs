@@ -1,6 +1,6 @@
 //! What is known when a group is decided: read in the group's own transaction, indexed for its events.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use tenantry_domain::permission::{Overrides, Permission, PermissionSet, Role, effective};
@@ -84,6 +84,8 @@ pub(super) struct Facts {
     members: HashMap<(Uuid, Uuid), Member>,
     /// By team and user.
     teams: HashMap<(Uuid, Uuid), TeamStanding>,
+    /// Users whom somebody names, and who are in a team of the tenant's.
+    sharers: HashSet<(Uuid, Uuid)>,
     keys: HashMap<Uuid, Key>,
     organizations: HashMap<Uuid, bool>,
     originals: HashMap<Uuid, HashMap<String, OriginalRow>>,
@@ -118,7 +120,13 @@ impl Facts {
 
     /// What a user is in a team, for the metadata of its events.
     pub(super) fn team_role(&self, team: Uuid, user: Uuid) -> Option<&'static str> {
-        self.teams.get(&(team, user)).map(|standing| if standing.is_owner { "owner" } else { "team_member" })
+        self.teams.get(&(team, user)).map(|standing| if standing.is_owner { "owner" } else { TEAM_MEMBER })
+    }
+
+    /// What somebody whom a key names is in the tenant: a member, or in a team of its.
+    pub(super) fn named_role(&self, tenant: Uuid, user: Uuid) -> Option<&'static str> {
+        let member = self.member(tenant, user).map(|member| member.role.as_str());
+        member.or_else(|| self.sharers.contains(&(tenant, user)).then_some(TEAM_MEMBER))
     }
 
     /// What the actor may do in a tenant; none where it has nothing to do with it, or it does not exist.
@@ -160,6 +168,9 @@ impl Facts {
     }
 }
 
+/// The role of a member of a team in its events' metadata.
+const TEAM_MEMBER: &str = "team_member";
+
 /// The spans of time that a group asks about, by tenant and metric.
 type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 
@@ -167,6 +178,7 @@ type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<Facts, StoreError> {
     let mut pairs = BTreeSet::new();
     let mut in_teams = BTreeSet::new();
+    let mut named = BTreeSet::new();
     let mut key_ids = BTreeSet::new();
     let mut reversed = BTreeSet::new();
     let mut spans = Spans::new();
@@ -179,6 +191,10 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
         }
         if let Some(user) = need.user_id {
             pairs.insert((need.tenant_id, user));
+            // A user's token names nobody else.
+            if !matches!(need.actor, Actor::User(_)) {
+                named.insert((need.tenant_id, user));
+            }
         }
         match need.subject {
             Subject::Metric(metric, at) => widen(&mut spans, need.tenant_id, metric, at),
@@ -198,9 +214,11 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
     let (pair_tenants, pair_users): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
     let (team_ids, team_users): (Vec<Uuid>, Vec<Uuid>) = in_teams.into_iter().unzip();
-    let (members, standings, keys, tenants, counters) = tokio::try_join!(
+    let (named_tenants, named_users): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
+    let (members, standings, sharers, keys, tenants, counters) = tokio::try_join!(
         facts::members(tx, &pair_tenants, &pair_users),
         read_standings(tx, &team_ids, &team_users, now),
+        read_sharers(tx, &named_tenants, &named_users),
         read_keys(tx, &key_ids),
         facts::tenants(tx, &tenants),
         read_counters(tx, &spans),
@@ -209,6 +227,7 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
         read.members.insert((member.tenant_id, member.user_id), member_of(&member)?);
     }
     read.teams = standings.into_iter().map(|standing| ((standing.team_id, standing.user_id), standing)).collect();
+    read.sharers = sharers.into_iter().collect();
     read.keys = keys.into_iter().map(|key| (key.id, key_of(&key))).collect();
     read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
     read.put_counters(counters);
@@ -258,6 +277,10 @@ async fn read_standings(
     now: Timestamp,
 ) -> Result<Vec<TeamStanding>, StoreError> {
     if teams.is_empty() { Ok(Vec::new()) } else { rows::standings(tx, teams, users, now).await }
+}
+
+async fn read_sharers(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    if users.is_empty() { Ok(Vec::new()) } else { rows::sharers(tx, tenants, users).await }
 }
 
 async fn read_keys(tx: &Tx, ids: &[Uuid]) -> Result<Vec<KeyRow>, StoreError> {

@@ -187,12 +187,12 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
     }
     match event.user_id {
         None => Ok(None),
-        Some(user) => match facts.member(event.tenant_id, user) {
-            Some(member) => Ok(Some(member.role.as_str())),
+        Some(user) => match facts.named_role(event.tenant_id, user) {
+            Some(role) => Ok(Some(role)),
             None => Err(Outcome::Invalid(Invalid::new(
                 "unknown_user",
                 "userId",
-                "no member of this tenant has that id; add the member first or leave userId out",
+                "no member of this tenant, or of a team of its, has that id; add the member first or leave userId out",
             ))),
         },
     }

@@ -72,6 +72,23 @@ async fn one_group_judges_each_caller_by_what_it_names() {
     world.books_are_right().await;
 }
 
+#[tokio::test]
+async fn the_owners_key_names_whoever_is_in_a_team_of_the_owners() {
+    let world = World::new().await;
+    let (owner, team, member) = shared(&world).await;
+    let (other, beside) = (shared(&world).await, world.user().await);
+    let key = Actor::Key { id: world.key(owner, owner).await, tenant_id: owner };
+    let naming = |key: &str, user: Uuid| NewEvent { user_id: Some(user), ..world.event(owner, key, "calls", "1") };
+    let events = [naming("a", member), naming("b", owner), naming("c", other.2), naming("d", beside)];
+    let words = world.record_as(key, &events).await;
+    assert_eq!(words, ["accepted 1", "accepted 2", "unknown_user", "unknown_user"]);
+    let sql = "select string_agg(metadata ->> 'userRole', ' ' order by idempotency_key) from tenantry.tenant_usage";
+    assert_eq!(world.admin.query_one(sql, &[]).await.unwrap().get::<_, String>(0), "team_member owner");
+    teams::remove_member(&world.db, &world.env, owner, &team, member).await.unwrap();
+    assert_eq!(world.record_as(key, &[naming("e", member)]).await, ["unknown_user"]);
+    world.books_are_right().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn attack_25_owner_and_team_end_exactly_at_the_limit() {
     let world = World::with_pool(6).await;

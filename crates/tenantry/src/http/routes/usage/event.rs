@@ -38,7 +38,7 @@ pub struct EventBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub timestamp: Option<Cow<'a, str>>,
-    /// Who used it; keys may name any member.
+    /// Who used it; keys may name any member, and whoever is in a team of the tenant's.
     #[serde(borrow)]
     #[schema(value_type = Option<Uuid>)]
     pub user_id: Option<Cow<'a, str>>,
