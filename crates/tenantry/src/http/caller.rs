@@ -15,8 +15,10 @@ use uuid::Uuid;
 use super::auth::{self, Claims, ContextHeader};
 use super::key_limiter::Slot;
 use super::problem::{Code, Problem, RequestIdentity};
-use super::security;
+use super::security::{self, Foreign};
 use super::state::AppState;
+use super::team;
+use crate::storage::teams::TeamRow;
 use crate::storage::{ReadScope, Tx, keys, members, tenants};
 use crate::tenancy::{Actor, authority, users};
 
@@ -152,16 +154,23 @@ async fn key(token: &str, parts: &Parts, state: &AppState) -> Result<Actor, Prob
     })
 }
 
-/// A caller and the tenant that it acts in, as the headers say. Nothing was looked up yet.
+/// A caller and the tenant that it acts in, as the headers say. Nothing was looked up yet but whose team a team is.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Who asks.
     pub caller: Caller,
     /// The tenant; none only for a service key that names none, where a batch names tenants itself.
     pub tenant_id: Option<Uuid>,
+    /// The team in whose name it acts; the tenant is its owner's.
+    pub team: Option<TeamRow>,
 }
 
 impl Context {
+    /// Id of the team in whose name the caller acts.
+    pub fn team_id(&self) -> Option<Uuid> {
+        self.team.as_ref().map(|team| team.id)
+    }
+
     /// The tenant, or the refusal that says how to name one.
     pub fn tenant(&self) -> Result<Uuid, Problem> {
         self.tenant_id.ok_or_else(|| {
@@ -186,9 +195,13 @@ impl FromRequestParts<AppState> for Context {
             (ContextHeader::Tenant(_), Actor::User(_) | Actor::Key { .. }) => {
                 return wrong("X-Tenant-Id is for service keys; send X-Organization-Id");
             }
+            (ContextHeader::Team(id), _) => {
+                let team = team::of_header(state, &caller, id).await?;
+                return Ok(Self { caller, tenant_id: Some(team.tenant_id), team: Some(team) });
+            }
             (ContextHeader::Organization(id) | ContextHeader::Tenant(id), _) => Some(id),
         };
-        Ok(Self { caller, tenant_id })
+        Ok(Self { caller, tenant_id, team: None })
     }
 }
 
@@ -231,9 +244,18 @@ impl<P: Needs> FromRequestParts<AppState> for Permitted<P> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let context = Context::from_request_parts(parts, state).await?;
+        Self::of(Context::from_request_parts(parts, state).await?, state).await
+    }
+}
+
+impl<P: Needs> Permitted<P> {
+    /// The caller of a context, who acts in no team: what is for teams, too, asks for [`Shared`](super::team::Shared).
+    pub(super) async fn of(context: Context, state: &AppState) -> Result<Self, Problem> {
         let tenant_id = context.tenant()?;
         let caller = context.caller;
+        if let Some(team) = &context.team {
+            return Err(team::not_in_a_team(state, &caller, team, P::PERMISSION.as_str()).await);
+        }
         let Some(standing) = standing(state, &caller, tenant_id).await? else {
             return Err(forbidden_tenant(state, &caller, tenant_id).await);
         };
@@ -259,7 +281,7 @@ impl<P: Needs> FromRequestParts<AppState> for OnTenant<P> {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let (caller, tenant_id) = tenant_of_path(parts, state).await?;
         let Some(standing) = standing(state, &caller, tenant_id).await? else {
-            return Err(security::foreign_tenant(state, &caller, tenant_id, Code::NotFound).await);
+            return Err(security::foreign(state, &caller, tenant_id, Foreign::PathTenant).await);
         };
         require(state, &caller, tenant_id, standing, P::PERMISSION).await?;
         Ok(Self { caller, tenant_id, needs: PhantomData })
@@ -305,7 +327,7 @@ impl PathTenant {
 
     /// The refusal of a tenant that the caller does not belong to.
     pub async fn unknown(&self, state: &AppState) -> Problem {
-        security::foreign_tenant(state, &self.caller, self.tenant_id, Code::NotFound).await
+        security::foreign(state, &self.caller, self.tenant_id, Foreign::PathTenant).await
     }
 }
 
@@ -330,6 +352,7 @@ async fn tenant_of_path(parts: &mut Parts, state: &AppState) -> Result<(Caller, 
         ContextHeader::Organization(id) | ContextHeader::Tenant(id) if id != tenant_id => {
             Err(Problem::new(Code::ContextMismatch))
         }
+        ContextHeader::Team(id) => Err(team::refuse_context(state, &caller, id, "tenantContext").await),
         _ => Ok((caller, tenant_id)),
     }
 }
@@ -394,7 +417,7 @@ async fn require(
 }
 
 async fn forbidden_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid) -> Problem {
-    security::foreign_tenant(state, caller, tenant_id, Code::ForbiddenTenant).await
+    security::foreign(state, caller, tenant_id, Foreign::Tenant).await
 }
 
 /// A service key that works, for routes of the host application itself.

@@ -21,4 +21,5 @@ pub mod router;
 pub mod routes;
 pub mod security;
 pub mod state;
+pub mod team;
 pub mod words;

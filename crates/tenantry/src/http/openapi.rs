@@ -10,13 +10,14 @@ use super::problem::ProblemBody;
 #[openapi(
     info(
         title = "Tenantry",
-        description = "Billing backend for multi-tenant SaaS: tenants, members, plans and exact usage. Quantities are exact decimals in strings; money is integers in minor units of a currency; times are UTC. A request acts in the caller's own tenant unless `X-Organization-Id` (users) or `X-Tenant-Id` (service keys) names another.",
+        description = "Billing backend for multi-tenant SaaS: tenants, members, plans and exact usage. Quantities are exact decimals in strings; money is integers in minor units of a currency; times are UTC. A request acts in the caller's own tenant unless `X-Organization-Id` (users) or `X-Tenant-Id` (service keys) names another, or `X-Team-Id` a team whose owner's plan is used.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     tags(
         (name = "users", description = "The signed-in user, and what the host application asks about users"),
         (name = "tenants", description = "Personal tenants and organizations"),
         (name = "members", description = "Who belongs where, in which role"),
+        (name = "teams", description = "Users who share the subscription of a team's owner: with `X-Team-Id` they use the owner's plan and see where it stands; everything else is the owner's"),
         (name = "keys", description = "API keys"),
         (name = "billing", description = "Plans and subscriptions"),
         (name = "usage", description = "Recording, checking and reporting usage"),

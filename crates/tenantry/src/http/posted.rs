@@ -88,7 +88,7 @@ fn idempotent_request(
     };
     let tenant = match auth::context_header(&parts.headers)? {
         ContextHeader::None => caller.actor.home(),
-        ContextHeader::Organization(id) | ContextHeader::Tenant(id) => Some(id),
+        ContextHeader::Organization(id) | ContextHeader::Tenant(id) | ContextHeader::Team(id) => Some(id),
     };
     let (caller, method) = (caller.scope_name(), parts.method.as_str());
     let scope = Scope { caller: &caller, tenant, method, route };

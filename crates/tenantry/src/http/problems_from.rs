@@ -32,6 +32,9 @@ impl From<TenancyError> for Problem {
             TenancyError::SlugTaken(_) => Self::new(Code::SlugTaken),
             error @ TenancyError::PersonalTenant(_) => Self::new(Code::Conflict).detail(error.to_string()),
             TenancyError::Conflict(detail) => Self::new(Code::Conflict).detail(detail),
+            error @ TenancyError::TeamLimit { limit, .. } => {
+                Self::new(Code::TeamLimitReached).detail(error.to_string()).figure("limit", limit)
+            }
             TenancyError::AlreadyMember => Self::new(Code::AlreadyMember),
             ref error @ TenancyError::TooManyInvitations { limit } => {
                 Self::new(Code::InvitationLimitReached).detail(error.to_string()).figure("limit", limit)

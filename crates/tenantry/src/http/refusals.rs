@@ -24,42 +24,59 @@ macro_rules! refusals {
 refusals! {
     /// Of every route that reads something of a tenant's.
     ReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
-        ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant,
+        InsufficientPermissions, NotFound, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+    ];
+    /// Of reading what members of a team see, too.
+    SharedRefusals = [
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant,
+        InsufficientPermissions, TeamPlanInactive, NotFound, ValidationFailed, RateLimited, Internal, Unavailable,
+        Timeout
+    ];
+    /// Of changing teams and who is in them.
+    TeamRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted,
+        InsufficientPermissions, ForbiddenTenant, NotFound, AlreadyMember, Conflict, IdempotencyInFlight,
+        TeamLimitReached, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
+        Internal, Unavailable, Timeout
     ];
     /// Of reading usage.
     UsageReadRefusals = [
-        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
-        UnknownMetric, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
+        InvalidContextHeader, ContextMismatch, Unauthenticated, AccountDeleted, ForbiddenTenant,
+        InsufficientPermissions, TeamPlanInactive, NotFound, UnknownMetric, ValidationFailed, RateLimited, Internal,
+        Overloaded, Unavailable, Timeout
     ];
     /// Of every route that changes something of a tenant's.
     WriteRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, ForbiddenTenant,
-        InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember, SlugTaken,
-        ActiveSubscription, UnbilledUsage, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
-        Internal, Unavailable, Timeout
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted,
+        ForbiddenTenant, InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, LastOwner, AlreadyMember,
+        SlugTaken, ActiveSubscription, UnbilledUsage, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused,
+        ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
     /// Of every route that changes invitations.
     InvitationRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, ForbiddenTenant,
-        InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, InvitationLimitReached, PayloadTooLarge,
-        UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted,
+        ForbiddenTenant, InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, InvitationLimitReached,
+        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal,
+        Unavailable, Timeout
     ];
     /// Of accepting an invitation.
     AcceptRefusals = [
-        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, MemberLimitReached, EmailNotVerified,
-        InsufficientPermissions, InvitationOfAnother, AlreadyMember, IdempotencyInFlight, InvitationInvalid,
-        PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted, MemberLimitReached,
+        EmailNotVerified, InsufficientPermissions, InvitationOfAnother, AlreadyMember, IdempotencyInFlight,
+        InvitationInvalid, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited,
+        Internal, Unavailable, Timeout
     ];
     /// Beside others, of adding a member.
     PlaceRefusals = [MemberLimitReached];
     /// Of every route that asks for something that needs Stripe.
     BillingRefusals = [
-        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed, UnknownPlanOrInterval,
-        Unauthenticated, AuthenticationRequired, CardDeclined, AccountDeleted, ForbiddenTenant, InsufficientPermissions, NotFound,
-        AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict, IdempotencyInFlight, NothingToResume,
-        OperationInProgress, PayloadTooLarge, UnsupportedMediaType, IdempotencyKeyReused, ValidationFailed, RateLimited, Internal,
-        StripeRefused, CatalogNotPushed, StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, PlanChangeNotAllowed,
+        UnknownPlanOrInterval, Unauthenticated, AuthenticationRequired, CardDeclined, AccountDeleted, ForbiddenTenant,
+        InsufficientPermissions, NotFound, AlreadySubscribed, CancellationPending, CheckoutRequired, Conflict,
+        IdempotencyInFlight, NothingToResume, OperationInProgress, PayloadTooLarge, UnsupportedMediaType,
+        IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, StripeRefused, CatalogNotPushed,
+        StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
     ];
     /// Of the webhook that Stripe calls.
     WebhookRefusals = [
@@ -67,9 +84,10 @@ refusals! {
     ];
     /// Of recording usage.
     UsageRefusals = [
-        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, AccountDeleted, ForbiddenTenant,
-        InsufficientPermissions, IdempotencyConflict, PayloadTooLarge, UnsupportedMediaType, UnknownMetric,
-        TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited, Internal, Overloaded, Unavailable, Timeout
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, AccountDeleted,
+        ForbiddenTenant, InsufficientPermissions, TeamPlanInactive, IdempotencyConflict, PayloadTooLarge,
+        UnsupportedMediaType, UnknownMetric, TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited,
+        Internal, Overloaded, Unavailable, Timeout
     ];
     /// Of routes that anybody may ask.
     OpenRefusals = [Internal, Unavailable, Timeout];

@@ -18,7 +18,7 @@ use super::observe::{Observer, observe};
 use super::openapi::Document;
 use super::problem::{Problem, panic_response, render};
 use super::routes::{
-    billing, invitations, keys, members, notifications, ops, security, tenants, usage, users, webhook_endpoints,
+    billing, invitations, keys, members, notifications, ops, security, teams, tenants, usage, users, webhook_endpoints,
     webhooks,
 };
 use super::state::AppState;
@@ -49,6 +49,11 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(invitations::revoke::revoke))
         .routes(routes!(invitations::resend::resend))
         .routes(routes!(invitations::accept::accept))
+        .routes(routes!(teams::create::create, teams::list::list))
+        .routes(routes!(teams::get::get, teams::patch::patch, teams::delete::delete))
+        .routes(routes!(teams::add_member::add_member, teams::members::members))
+        .routes(routes!(teams::remove_member::remove_member))
+        .routes(routes!(teams::leave::leave))
         .routes(routes!(keys::create::create, keys::list::list))
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(keys::rotate::rotate))

@@ -31,18 +31,43 @@ pub async fn insufficient(
     }
 }
 
-/// Writes down that a tenant was tried that the caller does not belong to, and gives the refusal to answer with: this
-/// one, or that the caller is nobody any more. A process remembers whom it has seen, so that it is here that a deleted
+/// Something that a caller tried and has nothing to do with. That it exists is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// The tenant of a header.
+    Tenant,
+    /// The tenant of a path.
+    PathTenant,
+    /// The team of a header.
+    Team,
+    /// The team of a path.
+    PathTeam,
+}
+
+impl Foreign {
+    /// The type of the security event, and the problem.
+    fn named(self) -> (&'static str, Code) {
+        match self {
+            Self::Tenant => ("forbidden_tenant", Code::ForbiddenTenant),
+            Self::PathTenant => ("unknown_tenant", Code::NotFound),
+            Self::Team => ("forbidden_team", Code::ForbiddenTenant),
+            Self::PathTeam => ("unknown_team", Code::NotFound),
+        }
+    }
+}
+
+/// Writes down that something was tried that the caller has nothing to do with, and gives the refusal to answer with:
+/// that, or that the caller is nobody any more. A process remembers whom it has seen, so that it is here that a deleted
 /// user and a revoked key stand out.
-pub async fn foreign_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid, code: Code) -> Problem {
+pub async fn foreign(state: &AppState, caller: &Caller, id: Uuid, what: Foreign) -> Problem {
     if let Err(dead) = key_works(state, caller).await {
         return dead;
     }
     if let Some(problem) = deleted(state, caller).await {
         return problem;
     }
-    let kind = if code == Code::ForbiddenTenant { "forbidden_tenant" } else { "unknown_tenant" };
-    write(state, caller, tenant_id, (kind, Severity::Warning), None, None).await;
+    let (kind, code) = what.named();
+    write(state, caller, id, (kind, Severity::Warning), None, None).await;
     Problem::new(code)
 }
 

@@ -88,7 +88,8 @@ query! {
         where tenant_id = any ($1) and payload is not null
           and (tenant_id = $2 or subject_id = $2
                or ($3::text is not null
-                   and jsonb_path_exists(payload, '$.** ? (@ == $address)', jsonb_build_object('address', $3::text))))
+                   and jsonb_path_exists(lower(payload::text)::jsonb, '$.** ? (@ == $address)',
+                                         jsonb_build_object('address', lower($3::text)))))
         returning tenant_id";
 }
 

@@ -88,6 +88,13 @@ query! {
         select token_hash, email_key from tenantry.invitations where tenant_id = $1 and id = $2";
     service COUNT_PENDING = "
         select count(*) from tenantry.invitations where tenant_id = $1 and state = 'pending' and expires_at > $2";
+    service FORGET = "
+        update tenantry.invitations
+        set email = 'erased', email_key = 'erased',
+            revoked_at = case when state = 'pending' then $4 else revoked_at end,
+            state = case when state = 'pending' then 'revoked' else state end
+        where tenant_id = $1 and (email_key = $2 or accepted_by = $3)
+        returning id";
     service SUPERSEDE = "
         update tenantry.invitations
         set state = case when expires_at <= $3 then 'expired' else 'revoked' end,
@@ -218,4 +225,15 @@ pub async fn revoke(tx: &Tx, tenant: &LockedTenant, id: Uuid, now: Timestamp) ->
 /// Revokes all pending invitations of a locked tenant; their ids.
 pub async fn revoke_all(tx: &Tx, tenant: &LockedTenant, now: Timestamp) -> Result<Vec<Uuid>, StoreError> {
     tx.rows(&REVOKE_ALL, &[&tenant.id(), &now]).await?.iter().map(|row| row.col(0)).collect()
+}
+
+/// Takes from the invitations of a locked tenant whom they were for, where that is this address (as it is compared) or
+/// who accepted is this user; those that are pending are revoked. Their ids.
+pub async fn forget(
+    tx: &Tx,
+    tenant: &LockedTenant,
+    (address_key, user): (Option<&str>, Uuid),
+    now: Timestamp,
+) -> Result<Vec<Uuid>, StoreError> {
+    tx.rows(&FORGET, &[&tenant.id(), &address_key, &user, &now]).await?.iter().map(|row| row.col(0)).collect()
 }

@@ -19,6 +19,7 @@ mod row;
 pub mod security;
 pub mod stripe;
 pub mod subscriptions;
+pub mod teams;
 pub mod tenants;
 mod tx;
 pub mod usage;

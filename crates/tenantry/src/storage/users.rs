@@ -38,7 +38,7 @@ query! {
         select email from tenantry.users where id = $1 and deleted_at is null for no key update";
     service ERASE = "
         update tenantry.users set email = null, deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
-    service TENANTS_ABOUT = "select id from tenantry.tenants_about($1) as id order by id";
+    service TENANTS_ABOUT = "select id from tenantry.tenants_about($1, $2) as id order by id";
     both EMAIL = "select email from tenantry.users where id = $1";
 }
 
@@ -101,8 +101,8 @@ pub async fn erase(tx: &Tx, user: &LockedUser, now: Timestamp) -> Result<(), Sto
     tx.exactly_one(&ERASE, &[&user.id, &now]).await
 }
 
-/// Ids of the tenants that a user is in or that have audit entries about it, deleted tenants too, in order. Once the
-/// user is locked, no other becomes one.
-pub async fn tenants_about(tx: &Tx, user: Uuid) -> Result<Vec<Uuid>, StoreError> {
-    tx.rows(&TENANTS_ABOUT, &[&user]).await?.iter().map(|row| row.col(0)).collect()
+/// Ids of the tenants that a user is in, whose teams it is in, that invited its address (as invitations compare it), or
+/// that have audit entries about it; deleted tenants too, in order. Once the user is locked, no other becomes one.
+pub async fn tenants_about(tx: &Tx, user: Uuid, address_key: Option<&str>) -> Result<Vec<Uuid>, StoreError> {
+    tx.rows(&TENANTS_ABOUT, &[&user, &address_key]).await?.iter().map(|row| row.col(0)).collect()
 }

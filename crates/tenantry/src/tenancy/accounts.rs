@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::audit::{self, Deed};
 use super::authority::{self, key_scopes};
 use super::ending::{leave_stripe, refuse_unsettled};
-use super::{Actor, TenancyError, members, users};
+use super::invitations::{self, key_of};
+use super::{Actor, TenancyError, members, teams, users};
 use crate::env::Env;
 use crate::storage::members as member_rows;
 use crate::storage::notices::{endpoints, mails};
@@ -32,7 +33,8 @@ pub async fn delete(db: &Database, env: &Env, actor: Actor, user: Uuid) -> Resul
     let now = env.clock.now();
     for _ in 0..ATTEMPTS {
         let tx = db.read_as_service("tenants_about_user", &[]).await?;
-        let mut about = rows::tenants_about(&tx, user).await?;
+        let address = rows::email(&tx, user).await?;
+        let mut about = rows::tenants_about(&tx, user, address.as_deref().map(key_of).as_deref()).await?;
         tx.rollback().await?;
         if !about.contains(&user) {
             about.push(user);
@@ -66,7 +68,9 @@ async fn delete_in(
         return Err(if is_own { TenancyError::AccountDeleted } else { TenancyError::NotFound });
     };
     // From here on nobody makes the user a member of anything.
-    if rows::tenants_about(tx, user).await?.iter().any(|tenant| !about.contains(tenant)) {
+    let address_key = locked.email().map(key_of);
+    let now_about = rows::tenants_about(tx, user, address_key.as_deref()).await?;
+    if now_about.iter().any(|tenant| !about.contains(tenant)) {
         return Ok(false);
     }
     // The user was made after its tenant was looked for, and before it was looked for itself.
@@ -140,7 +144,8 @@ struct Leaving<'a> {
 
 /// Takes out of a tenant all that goes with a user. Whatever ties a user to a tenant of somebody else has its line here,
 /// and what a personal tenant has of its own in [`end_personal`]. Which tenants there are to leave is said by
-/// `tenantry.tenants_about`: those that the user is a member of, and those with entries about it. A table that names
+/// `tenantry.tenants_about`: those that it is a member of or in a team of, that invited it, and those with entries about
+/// it. A table that names
 /// users in a tenant whose trail does not is to be looked at there too.
 ///
 /// API keys stay: they rest on their own scopes and on the tenant, not on who made them.
@@ -152,17 +157,21 @@ async fn leave(
     of: &Leaving<'_>,
     now: Timestamp,
 ) -> Result<(), TenancyError> {
+    teams::remove_from_all(tx, of.tenant, env, now, (actor, user.id())).await?;
+    let forgotten = invitations::forget(tx, of.tenant, user, now).await?;
     let (kind, role) = match of.role {
         Some(role) => {
             member_rows::remove(tx, of.tenant, user.id()).await?;
             members::follow_with_seats(tx, of.tenant, env, now).await?;
             ("member.removed", Some(role.as_str()))
         }
-        None if of.blanked.is_some() => ("member.erased", None),
+        None if of.blanked.is_some() || forgotten > 0 => ("member.erased", None),
         None => return Ok(()),
     };
-    let payload =
-        json!({ "reason": "account_deleted", "role": role, "payloads_blanked": of.blanked.unwrap_or_default() });
+    let payload = json!({
+        "reason": "account_deleted", "role": role, "payloads_blanked": of.blanked.unwrap_or_default(),
+        "invitations_forgotten": forgotten,
+    });
     Ok(audit::append(tx, of.tenant, env, now, Deed { kind, actor, subject_id: Some(user.id()), payload }).await?)
 }
 
@@ -175,6 +184,7 @@ async fn end_personal(
     (others, blanked): (usize, u64),
     now: Timestamp,
 ) -> Result<(), TenancyError> {
+    teams::delete_all(tx, tenant, env, now, actor).await?;
     let keys = keys::revoke_all(tx, tenant, now).await?;
     member_rows::remove_all(tx, tenant).await?;
     for endpoint in endpoints::list(tx, tenant.id(), None, ALL_ENDPOINTS).await? {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::idempotency::KeyRefusal;
 use crate::storage::{MaybeRetryable, StoreError};
 
-/// Why an operation on users, tenants, members or keys is not done. Nothing was changed.
+/// Why an operation on users, tenants, members, teams or keys is not done. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum TenancyError {
     /// The database failed.
@@ -85,6 +85,14 @@ pub enum TenancyError {
         plan_id: String,
         /// Members that it allows.
         places: u32,
+    },
+    /// There are as many teams, or members of a team, as there may be.
+    #[error("there are {limit} {what} already, which is the most")]
+    TeamLimit {
+        /// What is limited.
+        what: &'static str,
+        /// How many there may be.
+        limit: i64,
     },
     /// The tenant pays for a plan.
     #[error("the tenant is subscribed to the plan `{0}`: cancel the subscription first")]

@@ -1,4 +1,4 @@
-//! Operations on users, tenants, members and keys, and what every operation leaves behind: audit entries,
+//! Operations on users, tenants, members, teams and keys, and what every operation leaves behind: audit entries,
 //! security events, kept answers.
 //!
 //! An operation locks the tenant's row first, reads in the same transaction what the actor may do there, and
@@ -20,6 +20,7 @@ pub mod organizations;
 pub mod security;
 mod slugs;
 pub mod subscription;
+pub mod teams;
 pub mod transfer;
 pub mod users;
 mod validate;

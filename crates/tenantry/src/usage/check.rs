@@ -21,6 +21,8 @@ pub struct Question {
     pub actor: Actor,
     /// The tenant.
     pub tenant_id: Uuid,
+    /// The team in whose name a user asks; the tenant is its owner's.
+    pub team_id: Option<Uuid>,
     /// The metric; declared by the catalog.
     pub metric: String,
     /// How much; more than 0.
@@ -36,6 +38,8 @@ pub enum Verdict {
     Standing(Standing),
     /// The caller may not see the tenant's usage.
     Forbidden,
+    /// The owner of the caller's team has no plan to share.
+    TeamInactive,
 }
 
 /// Questions that are answered in one round at the most.

@@ -30,6 +30,8 @@ pub enum Content {
 pub struct NewEvent {
     /// The tenant it counts for.
     pub tenant_id: Uuid,
+    /// The team in whose name a user records; the tenant is its owner's. None outside a team.
+    pub team_id: Option<Uuid>,
     /// Counts once for the tenant's life; 1 to 255 bytes.
     pub key: String,
     /// What it counts.

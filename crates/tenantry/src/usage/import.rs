@@ -207,6 +207,7 @@ fn row(
             None => format!("import:{derived}:{metric}"),
         };
         Ok(NewEvent {
+            team_id: None,
             tenant_id: mapping.tenant_id,
             key,
             content: Content::Usage { metric: metric.clone(), amount },

@@ -20,6 +20,8 @@ pub enum Outcome {
     Forbidden(Permission),
     /// The caller has nothing to do with the tenant, or there is none.
     Foreign,
+    /// The owner of the caller's team has no plan to share.
+    TeamInactive,
 }
 
 /// Where a metric stands after the event was decided.

@@ -93,12 +93,11 @@ pub enum ReportError {
 }
 
 /// Makes a report over `[from, to)`, by default the current period. Limits are those of the period in which the span
-/// ends: of the current one, unless the span ended before it began.
+/// ends: of the current one, unless the span ended before it began. `only` leaves out what others than this user used.
 pub async fn report(
     tx: &Tx,
-    tenant: Uuid,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    (tenant, only): (Uuid, Option<Uuid>),
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<Report, ReportError> {
     let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
@@ -110,7 +109,7 @@ pub async fn report(
     check_bound(tx, tenant, "to", to, (current.start, current.end)).await?;
     let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
     let mut users = BTreeSet::new();
-    for row in rows::used(tx, tenant, (from, to), None).await? {
+    for row in rows::used(tx, (tenant, only), (from, to), None).await? {
         let metric = usage.entry(row.metric).or_default();
         let amount = Quantity::from_decimal(row.amount);
         let user = (!row.user_id.is_nil()).then_some(row.user_id);
@@ -128,10 +127,11 @@ fn last_instant(to: Option<Timestamp>, now: Timestamp) -> Timestamp {
     to.map_or(now, |to| now.min(before(to)))
 }
 
-/// The sum of one metric over `[from, to)`, by default the current period, and how many events that is.
+/// The sum of one metric over `[from, to)`, by default the current period, and how many events that is; `only` counts
+/// one user's.
 pub async fn total(
     tx: &Tx,
-    tenant: Uuid,
+    (tenant, only): (Uuid, Option<Uuid>),
     metric: &str,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -144,7 +144,7 @@ pub async fn total(
     }
     check_bound(tx, tenant, "from", from, (start, end)).await?;
     check_bound(tx, tenant, "to", to, (start, end)).await?;
-    let used = rows::used(tx, tenant, (from, to), Some(metric)).await?;
+    let used = rows::used(tx, (tenant, only), (from, to), Some(metric)).await?;
     let sum: Decimal = used.iter().map(|row| row.amount).sum();
     let count = used.iter().map(|row| row.event_count).sum();
     Ok((from, to, Quantity::from_decimal(sum), count))

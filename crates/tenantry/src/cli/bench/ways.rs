@@ -44,6 +44,7 @@ impl Work for Direct {
                     last = self.names.pick(self.tenants.len());
                 }
                 NewEvent {
+                    team_id: None,
                     tenant_id: self.tenants.get(last).copied().unwrap_or_default(),
                     key,
                     content: Content::Usage { metric: self.metric.to_string(), amount: one() },

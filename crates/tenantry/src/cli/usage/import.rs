@@ -233,7 +233,7 @@ impl Summary {
                 invalid.message
             }
             // The import acts as the system, so this is a tenant that was deleted while it ran.
-            Outcome::Forbidden(_) | Outcome::Foreign => {
+            Outcome::Forbidden(_) | Outcome::Foreign | Outcome::TeamInactive => {
                 self.invalid += 1;
                 "the tenant does not exist any more".to_owned()
             }

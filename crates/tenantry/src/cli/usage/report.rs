@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, report: &Report) -> Result<ExitCode, 
     let body = session.on_database(async |opened| {
         let tx = opened.db.read_as_service("report_usage", &[report.tenant]).await?;
         let tenant = tenants::get(&tx, report.tenant).await?;
-        let found = report::report(&tx, report.tenant, report.from, report.to, session.env.clock.now()).await;
+        let found = report::report(&tx, (report.tenant, None), (report.from, report.to), session.env.clock.now()).await;
         tx.rollback().await?;
         let tenant = tenant.ok_or_else(|| Failure::usage(format!("--tenant: there is no tenant {}", report.tenant)))?;
         let found = found.map_err(|error| Failure::usage(error.to_string()))?;
@@ -53,8 +53,8 @@ fn text(body: &ReportBody) -> String {
     );
     let limits = body.subscription.limits.iter().map(|(metric, limit)| {
         let or_unlimited = |quantity: &Option<String>| quantity.clone().unwrap_or_else(|| "unlimited".to_owned());
-        let overage = match (limit.allow_overages, limit.currency.parse::<Currency>()) {
-            (true, Ok(currency)) => Money { minor: limit.accrued_overage_cents, currency }.to_string(),
+        let overage = match (limit.accrued_overage_cents, limit.currency.parse::<Currency>()) {
+            (Some(minor), Ok(currency)) if limit.allow_overages => Money { minor, currency }.to_string(),
             _ => String::new(),
         };
         [

@@ -15,6 +15,8 @@ pub enum ContextHeader {
     Organization(Uuid),
     /// `X-Tenant-Id`, for service keys.
     Tenant(Uuid),
+    /// `X-Team-Id`: a team whose owner's plan is used.
+    Team(Uuid),
 }
 
 /// Reads the context headers. Anything but one hyphenated UUID is refused, never ignored: a caller that names a
@@ -22,14 +24,15 @@ pub enum ContextHeader {
 pub fn context_header(headers: &HeaderMap) -> Result<ContextHeader, Problem> {
     let organization = one(headers, "x-organization-id")?;
     let tenant = one(headers, "x-tenant-id")?;
-    if headers.contains_key("x-team-id") {
-        return Err(wrong("X-Team-Id", "is not supported by this version"));
-    }
-    match (organization, tenant) {
-        (None, None) => Ok(ContextHeader::None),
-        (Some(id), None) => Ok(ContextHeader::Organization(id)),
-        (None, Some(id)) => Ok(ContextHeader::Tenant(id)),
-        (Some(_), Some(_)) => Err(wrong("X-Tenant-Id", "and X-Organization-Id are both given; send one of them")),
+    let team = one(headers, "x-team-id")?;
+    match (organization, tenant, team) {
+        (None, None, None) => Ok(ContextHeader::None),
+        (Some(id), None, None) => Ok(ContextHeader::Organization(id)),
+        (None, Some(id), None) => Ok(ContextHeader::Tenant(id)),
+        (None, None, Some(id)) => Ok(ContextHeader::Team(id)),
+        (Some(_), Some(_), _) => Err(wrong("X-Tenant-Id", "and X-Organization-Id are both given; send one of them")),
+        (Some(_), _, Some(_)) => Err(wrong("X-Team-Id", "and X-Organization-Id are both given; send one of them")),
+        (_, Some(_), Some(_)) => Err(wrong("X-Team-Id", "and X-Tenant-Id are both given; send one of them")),
     }
 }
 
@@ -56,15 +59,23 @@ mod tests {
     #[test]
     fn attack_02_only_one_plain_uuid_names_a_tenant() {
         let id = "0190f5a2-7c1e-7b7a-8f00-000000000001";
-        let read = |values: &[&str]| {
+        let read = |name: &'static str, values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append("x-organization-id", value.parse().unwrap());
+                headers.append(name, value.parse().unwrap());
             }
             context_header(&headers)
         };
-        assert_eq!(read(&[id]).unwrap(), ContextHeader::Organization(id.parse().unwrap()));
-        assert_eq!(read(&[]).unwrap(), ContextHeader::None);
+        let uuid: Uuid = id.parse().unwrap();
+        let named = [
+            ("x-organization-id", ContextHeader::Organization(uuid)),
+            ("x-tenant-id", ContextHeader::Tenant(uuid)),
+            ("x-team-id", ContextHeader::Team(uuid)),
+        ];
+        for (name, due) in named {
+            assert_eq!(read(name, &[id]).unwrap(), due);
+        }
+        assert_eq!(read("x-team-id", &[]).unwrap(), ContextHeader::None);
         let list = format!("{id}, {id}");
         let (spaced, trailing) = (format!("{id} x"), format!("{id} "));
         let braced = format!("{{{id}}}");
@@ -83,7 +94,22 @@ mod tests {
             vec![urn.as_str()],
             vec![simple.as_str()],
         ] {
-            assert_eq!(read(&values).unwrap_err().code(), Code::InvalidContextHeader, "{values:?}");
+            for (name, _) in named {
+                let problem = read(name, &values).unwrap_err();
+                assert_eq!(problem.code(), Code::InvalidContextHeader, "{name}: {values:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn attack_02_two_headers_never_name_the_tenant_together() {
+        let names = ["x-organization-id", "x-tenant-id", "x-team-id"];
+        for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+            let mut headers = HeaderMap::new();
+            for name in [names[first], names[second]] {
+                headers.append(name, "0190f5a2-7c1e-7b7a-8f00-000000000001".parse().unwrap());
+            }
+            assert_eq!(context_header(&headers).unwrap_err().code(), Code::InvalidContextHeader, "{headers:?}");
         }
     }
 

@@ -91,11 +91,13 @@ problems! {
     EmailNotVerified, "email_not_verified", FORBIDDEN, "The address is not verified",
         "An invitation is accepted with a token whose `email` is verified: `email_verified` is true in it, or the deployment says that its issuer verifies every address. Verify the address and sign in again.";
     ForbiddenTenant, "forbidden_tenant", FORBIDDEN, "Not a member of this tenant",
-        "The context header names a tenant that the caller does not belong to, or that does not exist: the two are not told apart.";
+        "The context header names a tenant or a team that the caller does not belong to, or that does not exist: the two are not told apart.";
     InsufficientPermissions, "insufficient_permissions", FORBIDDEN, "The permission is missing",
-        "The caller belongs to the tenant but lacks the permission that this route needs.";
+        "The caller belongs to the tenant but lacks the permission that this route needs, or the route is not for members of a team.";
     InvitationOfAnother, "invitation_of_another", FORBIDDEN, "The invitation is somebody else's",
         "The invitation was sent to another address than the signed-in user's. Sign in with the address that it was sent to.";
+    TeamPlanInactive, "team_plan_inactive", FORBIDDEN, "The team has no plan to share",
+        "The team's owner is on the default plan, or has lost the paid one over a payment, so nothing can be used in the team's name. The team and its members stay; it works again once the owner has a plan.";
     NotFound, "not_found", NOT_FOUND, "There is nothing here",
         "The path or the object does not exist for this caller. What belongs to other tenants is answered the same way.";
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The method does not fit the path",
@@ -103,7 +105,7 @@ problems! {
     ActiveSubscription, "active_subscription", CONFLICT, "A subscription is still active",
         "The tenant has a paid subscription that is still running. Cancel it first.";
     AlreadyMember, "already_member", CONFLICT, "Already a member",
-        "The user belongs to the tenant already. Change the role with PATCH.";
+        "The user belongs to the tenant, or to the team, already. A role in a tenant is changed with PATCH.";
     AlreadySubscribed, "already_subscribed", CONFLICT, "The tenant pays for a plan already",
         "A checkout is for tenants without a paid subscription. Upgrade or downgrade the one that is there.";
     CancellationPending, "cancellation_pending", CONFLICT, "The subscription is to end",
@@ -126,6 +128,8 @@ problems! {
         "Another change of this subscription is not done yet. Wait and send the request again.";
     SlugTaken, "slug_taken", CONFLICT, "The slug is taken",
         "Another organization has the slug that was asked for. Choose another, or leave it out to be given one.";
+    TeamLimitReached, "team_limit_reached", CONFLICT, "There are as many as there may be",
+        "The owner has as many teams, or the team as many members, as are allowed; `limit` says how many. Delete a team, or remove a member, first.";
     UnbilledUsage, "unbilled_usage", CONFLICT, "Usage is still to be billed",
         "Use of `metrics` above the included quantity is on no invoice yet, so the tenant is not deleted. Wait until its period was billed.";
     InvitationInvalid, "invitation_invalid", GONE, "The invitation cannot be accepted",

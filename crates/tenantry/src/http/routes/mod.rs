@@ -7,6 +7,7 @@ pub mod members;
 pub mod notifications;
 pub mod ops;
 pub mod security;
+pub mod teams;
 pub mod tenants;
 pub mod usage;
 pub mod users;

@@ -33,6 +33,7 @@ query! {
             and r.hour < $3 and r.hour > $2::timestamptz - interval '1 hour' and greatest(r.hour, r.period_start) >= $2
         where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
           and c.period_end > $2 and ($4::text is null or c.metric = $4)
+          and ($5::uuid is null or r.user_id = $5)
         group by r.metric, r.user_id
         order by r.metric, r.user_id";
     both IS_BOUND = "
@@ -52,14 +53,15 @@ query! {
         where tenant_id = $1 and period_start = $2";
 }
 
-/// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods.
+/// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods. `only` leaves out other
+/// users.
 pub async fn used(
     tx: &Tx,
-    tenant: Uuid,
+    (tenant, only): (Uuid, Option<Uuid>),
     (from, to): (Timestamp, Timestamp),
     metric: Option<&str>,
 ) -> Result<Vec<UsedRow>, StoreError> {
-    tx.rows(&USED, &[&tenant, &from, &to, &metric])
+    tx.rows(&USED, &[&tenant, &from, &to, &metric, &only])
         .await?
         .iter()
         .map(|row| {

@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::storage::invitations::{self as rows, InvitationRow};
 use crate::storage::members::{self as member_rows, MemberRow};
 use crate::storage::tenants::{self, LockedTenant, TenantRow};
-use crate::storage::{Database, StoreError, Tx, invitation_mails};
+use crate::storage::{Database, StoreError, Tx, invitation_mails, users};
 use crate::tenancy::audit::{self, Deed};
 use crate::tenancy::authority::{self, Authority};
 use crate::tenancy::idempotency::{self, Answer, Claim, Idempotent};
@@ -69,6 +69,9 @@ pub async fn accept(
         }
         if key_of(invitee.email) != email_key {
             return Err(TenancyError::InvitationOfAnother);
+        }
+        if users::existing(tx, &[user]).await?.is_empty() {
+            return Err(TenancyError::AccountDeleted);
         }
         let (role, permissions) = vouched(tx, &held, &row).await?.ok_or_else(|| invalid(token, "its inviter"))?;
         let member = join(tx, env, &held, (user, role, &permissions), now).await?;

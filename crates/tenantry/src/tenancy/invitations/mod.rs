@@ -20,6 +20,7 @@ use crate::env::Env;
 use crate::storage::invitations::{self as rows, InvitationRow};
 use crate::storage::jobs::{self, NewJob};
 use crate::storage::tenants::{self, LockedTenant};
+use crate::storage::users::LockedUser;
 use crate::storage::{Database, StoreError, Tx, invitation_mails};
 use crate::write_tx;
 
@@ -47,7 +48,7 @@ pub struct NewInvitation {
 
 /// An address as it is compared: ASCII letters small, before the `@` too, where mail servers could tell them apart and
 /// none does. Other letters stay: what Unicode holds for small letters of each other are different mailboxes.
-fn key_of(email: &str) -> String {
+pub(super) fn key_of(email: &str) -> String {
     email.to_ascii_lowercase()
 }
 
@@ -211,6 +212,19 @@ fn end(now: Timestamp, valid_for: SignedDuration) -> Timestamp {
 
 async fn invitation(tx: &Tx, tenant: &LockedTenant, id: Uuid, now: Timestamp) -> Result<InvitationRow, TenancyError> {
     rows::get(tx, tenant.id(), id, now).await?.ok_or(TenancyError::NotFound)
+}
+
+/// Takes from a locked tenant's invitations whom they were for, where that is a user who is being deleted; how many.
+pub(super) async fn forget(
+    tx: &Tx,
+    tenant: &LockedTenant,
+    user: &LockedUser,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let key = user.email().map(key_of);
+    let forgotten = rows::forget(tx, tenant, (key.as_deref(), user.id()), now).await?;
+    invitation_mails::cancel(tx, tenant.id(), &forgotten).await?;
+    Ok(forgotten.len())
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! What is known when a group is decided: read in the group's own transaction, indexed for its events.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
-use tenantry_domain::permission::{Overrides, PermissionSet, Role, effective};
+use tenantry_domain::permission::{Overrides, Permission, PermissionSet, Role, effective};
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use crate::storage::teams::{self as rows, TeamStanding};
 use crate::storage::usage::facts::{self, CounterRow, KeyRow, OriginalRow};
 use crate::storage::{StoreError, Tx};
-use crate::tenancy::Actor;
+use crate::tenancy::{Actor, teams};
 
 /// What one event or check must know.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub(super) struct Need<'a> {
     pub(super) actor: Actor,
     /// The tenant.
     pub(super) tenant_id: Uuid,
+    /// The team in whose name the actor asks.
+    pub(super) team_id: Option<Uuid>,
     /// A user whose membership matters beside the actor's.
     pub(super) user_id: Option<Uuid>,
     /// What it is about.
@@ -40,7 +43,7 @@ impl<'a> Need<'a> {
             Content::Usage { metric, .. } => Subject::Metric(metric, event.occurred_at()),
             Content::Reversal { reverses } => Subject::Key(reverses),
         };
-        Self { actor: *actor, tenant_id: event.tenant_id, user_id: event.user_id, subject }
+        Self { actor: *actor, tenant_id: event.tenant_id, team_id: event.team_id, user_id: event.user_id, subject }
     }
 }
 
@@ -49,6 +52,23 @@ impl<'a> Need<'a> {
 pub(super) struct Member {
     pub(super) role: Role,
     pub(super) permissions: PermissionSet,
+}
+
+/// What an actor may do where it acts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach {
+    /// It has nothing to do with the tenant or the team, or there is none.
+    Nothing,
+    /// It belongs to the team, whose owner has no plan to share.
+    TeamInactive,
+    /// These.
+    Permissions(PermissionSet),
+}
+
+impl Reach {
+    pub(super) fn has(self, permission: Permission) -> bool {
+        matches!(self, Self::Permissions(has) if has.contains(permission))
+    }
 }
 
 /// An API key that works.
@@ -62,6 +82,10 @@ pub(super) struct Key {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     members: HashMap<(Uuid, Uuid), Member>,
+    /// By team and user.
+    teams: HashMap<(Uuid, Uuid), TeamStanding>,
+    /// Users whom somebody names, and who are in a team of the tenant's.
+    sharers: HashSet<(Uuid, Uuid)>,
     keys: HashMap<Uuid, Key>,
     organizations: HashMap<Uuid, bool>,
     originals: HashMap<Uuid, HashMap<String, OriginalRow>>,
@@ -79,8 +103,34 @@ impl Facts {
         self.organizations.get(&tenant).copied()
     }
 
+    /// What the actor may do in a tenant, or by a team with what its owner's tenant has.
+    pub(super) fn reach(&self, actor: Actor, tenant: Uuid, team: Option<Uuid>) -> Reach {
+        let Some(team) = team else {
+            return self.permissions(actor, tenant).map_or(Reach::Nothing, Reach::Permissions);
+        };
+        let Actor::User(user) = actor else { return Reach::Nothing };
+        match self.teams.get(&(team, user)) {
+            // The event was addressed when the request came; a team never changes its tenant.
+            Some(standing) if standing.tenant_id == tenant && self.is_organization(tenant).is_some() => {
+                if standing.shares_plan { Reach::Permissions(teams::permissions()) } else { Reach::TeamInactive }
+            }
+            _ => Reach::Nothing,
+        }
+    }
+
+    /// What a user is in a team, for the metadata of its events.
+    pub(super) fn team_role(&self, team: Uuid, user: Uuid) -> Option<&'static str> {
+        self.teams.get(&(team, user)).map(|standing| if standing.is_owner { "owner" } else { TEAM_MEMBER })
+    }
+
+    /// What somebody whom a key names is in the tenant: a member, or in a team of its.
+    pub(super) fn named_role(&self, tenant: Uuid, user: Uuid) -> Option<&'static str> {
+        let member = self.member(tenant, user).map(|member| member.role.as_str());
+        member.or_else(|| self.sharers.contains(&(tenant, user)).then_some(TEAM_MEMBER))
+    }
+
     /// What the actor may do in a tenant; none where it has nothing to do with it, or it does not exist.
-    pub(super) fn permissions(&self, actor: Actor, tenant: Uuid) -> Option<PermissionSet> {
+    fn permissions(&self, actor: Actor, tenant: Uuid) -> Option<PermissionSet> {
         self.is_organization(tenant)?;
         match actor {
             Actor::User(user) => self.member(tenant, user).map(|member| member.permissions),
@@ -118,23 +168,33 @@ impl Facts {
     }
 }
 
+/// The role of a member of a team in its events' metadata.
+const TEAM_MEMBER: &str = "team_member";
+
 /// The spans of time that a group asks about, by tenant and metric.
 type Spans = BTreeMap<(Uuid, String), (Timestamp, Timestamp)>;
 
 /// Reads what these events need, all statements in one round trip.
-pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreError> {
+pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<Facts, StoreError> {
     let mut pairs = BTreeSet::new();
+    let mut in_teams = BTreeSet::new();
+    let mut named = BTreeSet::new();
     let mut key_ids = BTreeSet::new();
     let mut reversed = BTreeSet::new();
     let mut spans = Spans::new();
     for need in needs {
         match need.actor {
+            Actor::User(user) if need.team_id.is_some() => in_teams.extend(need.team_id.map(|team| (team, user))),
             Actor::User(user) => _ = pairs.insert((need.tenant_id, user)),
             Actor::Key { id, .. } | Actor::ServiceKey(id) => _ = key_ids.insert(id),
             Actor::System => {}
         }
         if let Some(user) = need.user_id {
             pairs.insert((need.tenant_id, user));
+            // A user's token names nobody else.
+            if !matches!(need.actor, Actor::User(_)) {
+                named.insert((need.tenant_id, user));
+            }
         }
         match need.subject {
             Subject::Metric(metric, at) => widen(&mut spans, need.tenant_id, metric, at),
@@ -153,8 +213,12 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreErro
     let tenants: Vec<Uuid> = needs.iter().map(|need| need.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
     let (pair_tenants, pair_users): (Vec<Uuid>, Vec<Uuid>) = pairs.into_iter().unzip();
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
-    let (members, keys, tenants, counters) = tokio::try_join!(
+    let (team_ids, team_users): (Vec<Uuid>, Vec<Uuid>) = in_teams.into_iter().unzip();
+    let (named_tenants, named_users): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
+    let (members, standings, sharers, keys, tenants, counters) = tokio::try_join!(
         facts::members(tx, &pair_tenants, &pair_users),
+        read_standings(tx, &team_ids, &team_users, now),
+        read_sharers(tx, &named_tenants, &named_users),
         read_keys(tx, &key_ids),
         facts::tenants(tx, &tenants),
         read_counters(tx, &spans),
@@ -162,6 +226,8 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>]) -> Result<Facts, StoreErro
     for member in members {
         read.members.insert((member.tenant_id, member.user_id), member_of(&member)?);
     }
+    read.teams = standings.into_iter().map(|standing| ((standing.team_id, standing.user_id), standing)).collect();
+    read.sharers = sharers.into_iter().collect();
     read.keys = keys.into_iter().map(|key| (key.id, key_of(&key))).collect();
     read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
     read.put_counters(counters);
@@ -202,6 +268,19 @@ fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
             *latest = (*latest).max(at);
         })
         .or_insert((at, at));
+}
+
+async fn read_standings(
+    tx: &Tx,
+    teams: &[Uuid],
+    users: &[Uuid],
+    now: Timestamp,
+) -> Result<Vec<TeamStanding>, StoreError> {
+    if teams.is_empty() { Ok(Vec::new()) } else { rows::standings(tx, teams, users, now).await }
+}
+
+async fn read_sharers(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    if users.is_empty() { Ok(Vec::new()) } else { rows::sharers(tx, tenants, users).await }
 }
 
 async fn read_keys(tx: &Tx, ids: &[Uuid]) -> Result<Vec<KeyRow>, StoreError> {

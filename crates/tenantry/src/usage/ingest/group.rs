@@ -155,7 +155,7 @@ impl Recorder {
     async fn decide(&self, tx: &Tx, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
-        let mut facts = facts::read(tx, &needs).await?;
+        let mut facts = facts::read(tx, &needs, now).await?;
         let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {

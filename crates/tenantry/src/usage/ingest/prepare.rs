@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome};
-use super::facts::Facts;
+use super::facts::{Facts, Reach};
 use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
@@ -166,10 +166,11 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
-    match facts.permissions(*actor, event.tenant_id) {
-        None => return Err(Outcome::Foreign),
-        Some(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
-        Some(_) => {}
+    match facts.reach(*actor, event.tenant_id, event.team_id) {
+        Reach::Nothing => return Err(Outcome::Foreign),
+        Reach::TeamInactive => return Err(Outcome::TeamInactive),
+        Reach::Permissions(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Reach::Permissions(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {
@@ -179,16 +180,19 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
                 "a user's token records its own usage; leave userId out or use an API key",
             )));
         }
-        return Ok(facts.member(event.tenant_id, *user).map(|member| member.role.as_str()));
+        return Ok(match event.team_id {
+            Some(team) => facts.team_role(team, *user),
+            None => facts.member(event.tenant_id, *user).map(|member| member.role.as_str()),
+        });
     }
     match event.user_id {
         None => Ok(None),
-        Some(user) => match facts.member(event.tenant_id, user) {
-            Some(member) => Ok(Some(member.role.as_str())),
+        Some(user) => match facts.named_role(event.tenant_id, user) {
+            Some(role) => Ok(Some(role)),
             None => Err(Outcome::Invalid(Invalid::new(
                 "unknown_user",
                 "userId",
-                "no member of this tenant has that id; add the member first or leave userId out",
+                "no member of this tenant, or of a team of its, has that id; add the member first or leave userId out",
             ))),
         },
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::check::{Question, Verdict};
 use super::super::opening::{self, Wanted};
-use super::facts::{self, Need, Subject};
+use super::facts::{self, Need, Reach, Subject};
 use super::{Recorder, answer};
 use crate::storage::StoreError;
 
@@ -21,6 +21,7 @@ impl Recorder {
             .map(|question| Need {
                 actor: question.actor,
                 tenant_id: question.tenant_id,
+                team_id: question.team_id,
                 user_id: None,
                 subject: Subject::Metric(&question.metric, question.at),
             })
@@ -28,17 +29,16 @@ impl Recorder {
         let mut opened = false;
         loop {
             let tx = self.db.read_as_service("check_usage", &tenants).await?;
-            let facts = facts::read(&tx, &needs).await?;
+            let facts = facts::read(&tx, &needs, self.env.clock.now()).await?;
             tx.rollback().await?;
             let mut missing = BTreeSet::new();
             let mut verdicts = Vec::with_capacity(questions.len());
             for question in questions {
-                let permitted = facts
-                    .permissions(question.actor, question.tenant_id)
-                    .is_some_and(|has| has.contains(Permission::ViewUsage));
+                let reach = facts.reach(question.actor, question.tenant_id, question.team_id);
                 let counter = facts.counter_at(question.tenant_id, &question.metric, question.at);
                 match counter.map(|index| &facts.counters[index]) {
-                    _ if !permitted => verdicts.push(Verdict::Forbidden),
+                    _ if matches!(reach, Reach::TeamInactive) => verdicts.push(Verdict::TeamInactive),
+                    _ if !reach.has(Permission::ViewUsage) => verdicts.push(Verdict::Forbidden),
                     Some(counter) => verdicts.push(Verdict::Standing(answer(counter, counter.total, None).standing)),
                     None => {
                         missing.insert(Wanted {

@@ -176,7 +176,38 @@ impl Stage {
                 let (user, _) = app.member(&self.owner, self.acme, "member").await;
                 self.on("POST", "/transfer-ownership", &json!({ "userId": user }))
             }
+            other if other.contains("/api/teams") => self.on_team(other).await,
             other if other.contains("invitations") => self.on_invitation(other).await,
+            other => panic!("say here how {other} succeeds"),
+        }
+    }
+
+    /// Teams are their owner's own: the trail is that of the owner's personal tenant.
+    async fn on_team(&self, operation: &str) -> Call {
+        let app = &self.app;
+        let team = app.team(&self.owner).await;
+        let path = format!("/api/teams/{team}");
+        let ask = |method: &str, path: &str, body: Value| {
+            let request = app.request(method, path).bearer_auth(&self.owner).json(&body);
+            Call { request, tenant: Some(self.owner_id) }
+        };
+        match operation {
+            "POST /api/teams" => ask("POST", "/api/teams", json!({ "name": "Another" })),
+            "PATCH /api/teams/{id}" => ask("PATCH", &path, json!({ "name": "Renamed" })),
+            "DELETE /api/teams/{id}" => ask("DELETE", &path, json!({})),
+            "POST /api/teams/{id}/members" => {
+                let (user, _) = app.user().await;
+                ask("POST", &format!("{path}/members"), json!({ "userId": user }))
+            }
+            "DELETE /api/teams/{id}/members/{userId}" => {
+                let (user, _) = app.teammate(&self.owner, team).await;
+                ask("DELETE", &format!("{path}/members/{user}"), json!({}))
+            }
+            "POST /api/teams/{id}/leave" => {
+                let (_, token) = app.teammate(&self.owner, team).await;
+                let request = app.request("POST", &format!("{path}/leave")).bearer_auth(token);
+                Call { request: request.json(&json!({})), tenant: Some(self.owner_id) }
+            }
             other => panic!("say here how {other} succeeds"),
         }
     }

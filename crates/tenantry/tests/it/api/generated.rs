@@ -11,6 +11,26 @@ use super::world::{Answer, App, send, settings};
 /// Routes with ids for service keys alone, which may name any tenant: everybody else is refused for what they are.
 const FOR_SERVICE_KEYS: &[&str] = &["PUT /api/users/{id}", "DELETE /api/users/{id}", "GET /api/permissions/check"];
 
+/// Routes about the user itself, which know no tenant.
+const OF_THE_USER: &[&str] = &[
+    "GET /api/me",
+    "DELETE /api/users/me",
+    "GET /api/tenants",
+    "POST /api/tenants",
+    "GET /api/teams",
+    "POST /api/teams",
+    "POST /api/invitations/accept",
+];
+
+/// What may be asked in the name of a team; nothing else may.
+const FOR_TEAMS: &[&str] = &[
+    "GET /api/billing/subscription",
+    "GET /api/usage",
+    "GET /api/usage/check",
+    "GET /api/usage/report",
+    "POST /api/usage",
+];
+
 /// One operation of the document.
 struct Operation {
     method: String,
@@ -30,9 +50,9 @@ impl Operation {
         format!("{} {}", self.method, self.path)
     }
 
-    /// Whether the tenant stands in the path; then no header names one.
+    /// Whether the tenant, or the team, stands in the path; then no header names one.
     fn names_tenant(&self) -> bool {
-        self.path.starts_with("/api/tenants/{id}")
+        self.path.starts_with("/api/tenants/{id}") || self.path.starts_with("/api/teams/{id}")
     }
 
     /// The path and query with these ids in the order of `ids`.
@@ -143,6 +163,7 @@ struct Two {
 
 struct Objects {
     tenant: Uuid,
+    team: Uuid,
     user: Uuid,
     key: Uuid,
     endpoint: Uuid,
@@ -156,6 +177,9 @@ impl Objects {
         let (_, owner) = app.user().await;
         let tenant = app.organization(&owner).await;
         let (user, _) = app.member(&owner, tenant, "member").await;
+        let team = app.team(&owner).await;
+        let put = app.call(&owner, "POST", &format!("/api/teams/{team}/members"), &json!({ "userId": user })).await;
+        assert_eq!(put.status, 201, "{put:?}");
         let all = ["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
         let (key, secret) = app.key(&owner, tenant, &all).await;
         let hook = serde_json::json!({ "url": "http://127.0.0.1:9/hook" });
@@ -176,7 +200,7 @@ impl Objects {
         assert_eq!(invited.status, 201, "{invited:?}");
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, user, key, endpoint, delivery, operation, invitation })
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation })
     }
 
     /// What a parameter of a path names here.
@@ -185,6 +209,7 @@ impl Objects {
         let is_query = before.len() == operation.path.len();
         match (before.trim_end_matches('/').rsplit('/').next().unwrap(), parameter) {
             ("tenants", _) => self.tenant,
+            ("teams", _) => self.team,
             ("members" | "users", _) => self.user,
             ("keys", _) => self.key,
             ("webhook-endpoints", _) => self.endpoint,
@@ -230,10 +255,12 @@ impl Two {
             || (select md5(string_agg(d::text, '|' order by id)) from tenantry.webhook_deliveries d where tenant_id = $1)
             || (select md5(string_agg(i::text, '|' order by id)) from tenantry.invitations i where tenant_id = $1)
             || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
+            || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
+            || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
-        self.app.admin.query_one(sql, &[&self.foreign.tenant]).await.unwrap().get(0)
+        self.app.admin.query_one(sql, &[&self.foreign.tenant, &self.foreign.team]).await.unwrap().get(0)
     }
 }
 
@@ -278,18 +305,10 @@ async fn attack_01_every_route_of_a_foreign_tenant_in_the_header_answers_as_of_a
     let ((own, user), (_, owner)) = (app.user().await, app.user().await);
     let acme = app.organization(&owner).await;
     let (_, key) = app.key(&owner, acme, &["viewUsage", "recordUsage", "manageBilling", "viewBilling"]).await;
-    // What is about the user itself knows no tenant.
-    let of_the_user = [
-        "GET /api/me",
-        "DELETE /api/users/me",
-        "GET /api/tenants",
-        "POST /api/tenants",
-        "POST /api/invitations/accept",
-    ];
     let mut tried = 0;
     for operation in operations() {
         let name = operation.name();
-        if operation.names_tenant() || of_the_user.contains(&&*name) || FOR_SERVICE_KEYS.contains(&&*name) {
+        if operation.names_tenant() || OF_THE_USER.contains(&&*name) || FOR_SERVICE_KEYS.contains(&&*name) {
             continue;
         }
         let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| foreign.of(&operation, name)).collect();
@@ -359,6 +378,53 @@ async fn attack_16_deliveries_payloads_and_invoices_of_another_tenant_are_out_of
         let invoices = ask("GET", "/api/billing/invoices".to_owned()).await;
         assert_eq!(invoices.body["data"].as_array().unwrap().len(), 1, "{invoices:?}");
     }
+}
+
+#[tokio::test]
+async fn attack_25_in_the_name_of_a_team_the_plan_is_used_and_nothing_else() {
+    let app = App::new().await;
+    let (owner, _, mine) = Objects::new(&app).await;
+    let (_, _, foreign) = Objects::new(&app).await;
+    let (user, member) = app.teammate(&owner, mine.team).await;
+    let owner_id: Uuid = app.get(&owner, "/api/me").await.body["id"].as_str().unwrap().parse().unwrap();
+    app.put_on_plan(owner_id, "pro").await;
+    let (mut tried, mut allowed) = (0, 0);
+    for operation in operations() {
+        let name = operation.name();
+        let is_of_a_team = operation.path.starts_with("/api/teams/{id}");
+        if is_of_a_team || OF_THE_USER.contains(&&*name) || FOR_SERVICE_KEYS.contains(&&*name) {
+            continue;
+        }
+        let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| mine.of(&operation, name)).collect();
+        let body = operation.body.clone().unwrap_or(Value::Null);
+        for caller in [&member, &owner] {
+            let ask = async |team: Uuid| app.in_team(caller, team, &operation.method, &operation.at(&ids), &body).await;
+            let answer = ask(mine.team).await;
+            if FOR_TEAMS.contains(&&*name) {
+                assert!([200, 201].contains(&answer.status), "{name}: {answer:?}");
+                allowed += 1;
+            } else {
+                assert_eq!((answer.status, answer.code()), (403, "insufficient_permissions"), "{name}: {answer:?}");
+                tried += 1;
+            }
+            let (theirs, nothing) = (ask(foreign.team).await, ask(app.id()).await);
+            assert_eq!((theirs.status, theirs.code()), (403, "forbidden_tenant"), "{name}: {theirs:?}");
+            assert_eq!(theirs.lasting(), nothing.lasting(), "{name}");
+        }
+    }
+    assert_eq!(allowed, 2 * FOR_TEAMS.len());
+    assert!(tried >= 60, "only {tried} attacks");
+    // Each is written down for whoever tried; the foreign team's owner learns nothing.
+    let written = async |tenant: Uuid, kind: &str| -> i64 {
+        let sql = "select count(*) from tenantry.security_events where tenant_id = $1 and type = $2";
+        app.admin.query_one(sql, &[&tenant, &kind]).await.unwrap().get(0)
+    };
+    for tenant in [user, owner_id] {
+        assert_eq!(written(tenant, "insufficient_permissions").await, tried / 2);
+        assert_eq!(written(tenant, "forbidden_team").await, tried + i64::try_from(allowed).unwrap());
+    }
+    let all = "select count(*) from tenantry.security_events";
+    assert_eq!(app.count(all).await, 3 * tried + 2 * i64::try_from(allowed).unwrap());
 }
 
 #[tokio::test]

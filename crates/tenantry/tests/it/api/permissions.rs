@@ -23,6 +23,10 @@ enum Need {
     MemberOfPath,
     /// An owner of the tenant of the path, for what only owners do.
     OwnerOfPath(&'static str),
+    /// The owner or a member of the team of the path.
+    Team,
+    /// The owner of the team of the path.
+    TeamOwner,
 }
 
 /// Method, path, body, and whom it answers. Bodies may be refused for what is in them; they get past permissions.
@@ -56,6 +60,15 @@ const ROUTES: &[(&str, &str, &str, Need)] = &[
     ("DELETE", "/api/tenants/{id}/invitations/{nobody}", "", Need::Path("manageMembers")),
     ("POST", "/api/tenants/{id}/invitations/{nobody}/resend", "", Need::Path("manageMembers")),
     ("POST", "/api/invitations/accept", r#"{"token": "no token"}"#, Need::SignedIn),
+    ("GET", "/api/teams", "", Need::SignedIn),
+    ("POST", "/api/teams", r#"{"name": ""}"#, Need::SignedIn),
+    ("GET", "/api/teams/{team}", "", Need::Team),
+    ("PATCH", "/api/teams/{team}", "{}", Need::TeamOwner),
+    ("DELETE", "/api/teams/{team}", "", Need::TeamOwner),
+    ("GET", "/api/teams/{team}/members", "", Need::Team),
+    ("POST", "/api/teams/{team}/members", r#"{"userId": "{nobody}"}"#, Need::TeamOwner),
+    ("DELETE", "/api/teams/{team}/members/{nobody}", "", Need::TeamOwner),
+    ("POST", "/api/teams/{team}/leave", "", Need::Team),
     ("GET", "/api/keys", "", Need::Header("manageBilling")),
     ("POST", "/api/keys", r#"{"name": "", "scopes": []}"#, Need::Header("manageBilling")),
     ("DELETE", "/api/keys/{nobody}", "", Need::Header("manageBilling")),
@@ -110,11 +123,15 @@ fn refusal(role: &str, need: Need) -> Option<u16> {
     match (role, need) {
         (_, Need::Open) => None,
         ("nobody", _) => Some(401),
+        ("owner", Need::Team | Need::TeamOwner) | ("teammate", Need::Team) => None,
+        // Teams are users'; a key of a tenant that does not own it learns nothing of it.
+        ("teammate", Need::TeamOwner) | ("service", Need::Team | Need::TeamOwner) => Some(403),
+        (_, Need::Team | Need::TeamOwner) => Some(404),
         ("service", Need::SignedIn) | ("key", Need::SignedIn | Need::SignedInOrService) => Some(403),
         ("service", _) | (_, Need::SignedIn | Need::SignedInOrService) => None,
         (_, Need::ServiceKey) => Some(403),
-        ("stranger", Need::Header(_)) => Some(403),
-        ("stranger", _) => Some(404),
+        ("stranger" | "teammate", Need::Header(_)) => Some(403),
+        ("stranger" | "teammate", _) => Some(404),
         (_, Need::Header(permission) | Need::Path(permission)) => {
             (!permissions(role).contains(&permission)).then_some(403)
         }
@@ -140,7 +157,8 @@ fn the_table_names_every_route_of_the_document() {
     let here: BTreeSet<(String, String)> = ROUTES
         .iter()
         .map(|(method, path, _, _)| {
-            let path = path.split('?').next().unwrap().replace("{id}", "*").replace("{nobody}", "*");
+            let path =
+                path.split('?').next().unwrap().replace("{id}", "*").replace("{team}", "*").replace("{nobody}", "*");
             ((*method).to_owned(), path)
         })
         .collect();
@@ -162,6 +180,10 @@ async fn everybody_gets_what_the_table_says() {
     let (stranger, token) = app.user().await;
     ids.insert("stranger", stranger);
     callers.push(("stranger", token));
+    let team = app.team(&owner).await;
+    let (teammate, token) = app.teammate(&owner, team).await;
+    ids.insert("teammate", teammate);
+    callers.push(("teammate", token));
     callers.push(("key", app.key(&owner, acme, &["recordUsage"]).await.1));
     callers.push(("service", app.service_key().await));
     callers.push(("nobody", String::new()));
@@ -170,8 +192,8 @@ async fn everybody_gets_what_the_table_says() {
     let mut matrix: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (method, path, body, need) in ROUTES {
         // Those that would end the world's organization or its members' membership are asked by who is refused.
-        let ends =
-            path.ends_with("/leave") || (*method == "DELETE" && ["/api/tenants/{id}", "/api/users/me"].contains(path));
+        let ends = path.ends_with("/leave")
+            || (*method == "DELETE" && ["/api/tenants/{id}", "/api/teams/{team}", "/api/users/me"].contains(path));
         let row = matrix.entry(format!("{} {method}", path.split('?').next().unwrap())).or_default();
         for (role, token) in &callers {
             let expected = refusal(role, *need);
@@ -179,7 +201,8 @@ async fn everybody_gets_what_the_table_says() {
                 row.push("not asked".to_owned());
                 continue;
             }
-            let path = path.replace("{id}", &acme.to_string()).replace("{nobody}", &nobody);
+            let path = path.replace("{id}", &acme.to_string()).replace("{team}", &team.to_string());
+            let path = path.replace("{nobody}", &nobody);
             let mut request = app.request(method, &path);
             if !token.is_empty() {
                 request = request.bearer_auth(token);
@@ -197,12 +220,12 @@ async fn everybody_gets_what_the_table_says() {
             if let Some(status) = expected {
                 assert_eq!(answer.status, status, "{place}");
                 if status == 403 {
-                    let foreign = *role == "stranger" && matches!(need, Need::Header(_));
+                    let foreign = ["stranger", "teammate"].contains(role) && matches!(need, Need::Header(_));
                     let code = if foreign { "forbidden_tenant" } else { "insufficient_permissions" };
                     assert_eq!(answer.code(), code, "{place}");
                 }
-                let home = if *role == "stranger" { stranger } else { acme };
                 let own = *ids.get(role).unwrap_or(&acme);
+                let home = if ["stranger", "teammate"].contains(role) { own } else { acme };
                 assert_eq!(written(&app, &answer).await, event(role, *need, status, (home, own)), "{place}");
                 refusals += 1;
             } else {
@@ -248,14 +271,16 @@ fn event(role: &str, need: Need, status: u16, (home, own): (Uuid, Uuid)) -> Vec<
         return Vec::new();
     }
     let (kind, needed, tenant) = match need {
-        Need::Header(_) if role == "stranger" => ("forbidden_tenant", None, home),
+        Need::Header(_) if ["stranger", "teammate"].contains(&role) => ("forbidden_tenant", None, home),
+        Need::Team | Need::TeamOwner if status == 404 => ("unknown_team", None, own),
         _ if status == 404 => ("unknown_tenant", None, home),
         Need::Header(permission) | Need::Path(permission) => ("insufficient_permissions", Some(permission), home),
         Need::OwnerOfPath(needed) => ("insufficient_permissions", Some(needed), home),
+        Need::TeamOwner => ("insufficient_permissions", Some("manageTeam"), own),
         Need::ServiceKey => ("insufficient_permissions", Some("serviceKey"), own),
         Need::SignedIn => ("insufficient_permissions", Some("user"), own),
         Need::SignedInOrService => ("insufficient_permissions", Some("createTenant"), own),
-        Need::Open | Need::MemberOfPath => panic!("{role} is refused by {need:?}"),
+        Need::Open | Need::MemberOfPath | Need::Team => panic!("{role} is refused by {need:?}"),
     };
     vec![(kind.to_owned(), needed.map(str::to_owned), tenant)]
 }

@@ -13,12 +13,14 @@ use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_de
 use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
 use tenantry::notices::webhooks::UrlPolicy;
-use tenantry::storage::Database;
+use tenantry::storage::{Database, StoreError};
 use tenantry::stripe_sync::{Settings, Stripe, UpgradeCharge};
 use tenantry::tenancy::key_uses::KeyUses;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
 use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
+use tenantry::usage::plan_change::{self, Billing};
+use tenantry::write_tx;
 use tenantry_domain::permission::Permission;
 use tenantry_stripe::ClientSettings;
 use uuid::Uuid;
@@ -176,6 +178,37 @@ impl App {
         let added = self.call(owner, "POST", &path, &json!({ "userId": id, "role": role })).await;
         assert_eq!(added.status, 201, "{added:?}");
         (id, token)
+    }
+
+    pub(super) async fn team(&self, owner: &str) -> Uuid {
+        let made = self.call(owner, "POST", "/api/teams", &json!({ "name": "Research" })).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.body["team"]["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// A new user in a team: id and token.
+    pub(super) async fn teammate(&self, owner: &str, team: Uuid) -> (Uuid, String) {
+        let (id, token) = self.user().await;
+        let added = self.call(owner, "POST", &format!("/api/teams/{team}/members"), &json!({ "userId": id })).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        (id, token)
+    }
+
+    /// The same as `within`, in the name of a team.
+    pub(super) async fn in_team(&self, bearer: &str, team: Uuid, method: &str, path: &str, body: &Value) -> Answer {
+        let request = self.request(method, path).bearer_auth(bearer).header("x-team-id", team.to_string());
+        send(if body.is_null() { request } else { request.json(body) }).await
+    }
+
+    /// Puts a tenant on a plan, as the sync with Stripe does from an instant on.
+    pub(super) async fn put_on_plan(&self, tenant: Uuid, plan: &str) {
+        let (env, from) = (&self.env, self.env.clock.now());
+        let terms = crate::metering::world::terms(plan);
+        let billing = Billing { interval: "month", status: "active" };
+        let done: Result<(), StoreError> = write_tx!(self.db, "test_plan", &[tenant], |tx| {
+            plan_change::change_plan(tx, env, (tenant, from), &terms, billing).await
+        });
+        done.unwrap();
     }
 
     /// A key of a tenant, made over HTTP: id and secret.

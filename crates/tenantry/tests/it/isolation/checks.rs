@@ -115,7 +115,11 @@ checks! {
             ('((NULLIF(current_setting(''app.id''::text, true), ''''::text) IS NULL) OR (id = (NULLIF(current_setting(''app.id''::text, true), ''''::text))::uuid))', false),
             ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true),
             ('(payload IS NOT NULL)', false),
-            ('((payload IS NULL) AND (payload_salt IS NULL))', false))";
+            ('((payload IS NULL) AND (payload_salt IS NULL))', false))
+          and not (relname, expression, polcmd, polpermissive) in (
+            ('teams', '(id = ANY (ARRAY( SELECT tenantry.visible_teams() AS visible_teams)))', 'r', true),
+            ('team_members', '(team_id = ANY (ARRAY( SELECT tenantry.visible_teams() AS visible_teams)))', 'r', true),
+            ('tenant_subscriptions', '((ended_at IS NULL) AND (tenant_id = ANY (ARRAY( SELECT tenantry.shared_tenants() AS shared_tenants))))', 'r', true))";
 
     logs_are_only_added_to: "
         select format('%s may change %s.%s', rolname, relname, attname)
@@ -241,6 +245,30 @@ checks! {
         select relname::text from pg_class
         where relkind = 'v' and relnamespace = 'tenantry'::regnamespace
           and not coalesce(reloptions, '{}') && array['security_invoker=true', 'security_invoker=on']";
+
+    views_belong_to_the_owner: "
+        select relname::text from pg_class
+        where relkind = 'v' and relnamespace = 'tenantry'::regnamespace and relowner <> 'tenantry_owner'::regrole";
+
+    views_are_only_read: "
+        select format('%s may %s %s', rolname, command, relname)
+        from pg_class c cross join roles
+            cross join (values ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) as k (command)
+        where relkind = 'v' and relnamespace = 'tenantry'::regnamespace
+          and (rolname, command) <> ('tenantry_user', 'SELECT')
+          and case when command in ('DELETE', 'TRUNCATE') then has_table_privilege(roles.oid, c.oid, command)
+                   else has_any_column_privilege(roles.oid, c.oid, command) end";
+
+    views_show_only_what_readers_may_read: "
+        select distinct format('%s reads %s.%s', v.relname, t.relname, a.attname)
+        from pg_class v
+        join pg_rewrite r on r.ev_class = v.oid
+        join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+            and d.refclassid = 'pg_class'::regclass and d.refobjsubid > 0
+        join pg_class t on t.oid = d.refobjid
+        join pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
+        where v.relkind = 'v' and v.relnamespace = 'tenantry'::regnamespace and t.oid <> v.oid
+          and not has_column_privilege('tenantry_user', t.oid, a.attnum, 'SELECT')";
 
     nothing_readable_is_without_row_security: "
         select format('%s may read %s', rolname, c.oid::regclass)

@@ -12,4 +12,6 @@ mod mutations;
 mod samples;
 mod serving_role;
 mod statements;
+mod teams;
+mod views;
 mod world;

@@ -99,6 +99,17 @@ const MUTATIONS: &[(&str, &[&str])] = &[
     ("grant update (payload_hash) on tenantry.billing_events to tenantry_service", &["logs_are_only_added_to"]),
     ("grant delete on tenantry.security_events to tenantry_service", &["logs_are_only_added_to"]),
     ("drop policy deleted_for_good on tenantry.users", &["deleted_users_stay_deleted"]),
+    (
+        "create policy team_reads on tenantry.invoices for select to tenantry_user
+            using (tenant_id = any (array(select tenantry.shared_tenants())))",
+        &["policies_of_tenant_tables_are_the_known_ones"],
+    ),
+    (
+        "drop policy team_reads on tenantry.tenant_subscriptions;
+         create policy team_reads on tenantry.tenant_subscriptions for select to tenantry_user
+            using (tenant_id = any (array(select tenantry.shared_tenants())))",
+        &["policies_of_tenant_tables_are_the_known_ones"],
+    ),
     ("grant update (tenant_id) on tenantry.jobs to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update on tenantry.tenants to tenantry_service", &["rows_do_not_move_between_tenants"]),
     ("grant update (id) on tenantry.users to tenantry_service", &["rows_do_not_move_between_tenants"]),
@@ -117,7 +128,10 @@ const MUTATIONS: &[(&str, &[&str])] = &[
     ("grant truncate on tenantry.billing_events to tenantry_service", &["nobody_truncates_or_refers"]),
     ("grant references (id) on tenantry.users to tenantry_user", &["nobody_truncates_or_refers"]),
     ("grant trigger on tenantry.jobs to tenantry_service", &["nobody_truncates_or_refers"]),
-    ("grant select on all tables in schema tenantry to tenantry_service", &["partitions_are_granted_to_nobody"]),
+    (
+        "grant select on all tables in schema tenantry to tenantry_service",
+        &["partitions_are_granted_to_nobody", "views_are_only_read"],
+    ),
     (
         "do $$ begin execute format('grant select (tenant_id) on tenantry.%s to tenantry_user',
             tenantry.ensure_usage_month(now())); end $$",
@@ -154,9 +168,27 @@ const MUTATIONS: &[(&str, &[&str])] = &[
         "alter function tenantry.ensure_usage_month set search_path = tenantry, public",
         &["functions_pin_their_search_path"],
     ),
-    ("create view tenantry.organizations as select id from tenantry.tenants", &["views_run_as_their_caller"]),
     (
-        "create view tenantry.organizations with (security_invoker = false) as select id from tenantry.tenants",
+        "create view tenantry.wide as select id from tenantry.tenants; alter view tenantry.wide owner to tenantry_owner",
+        &["views_run_as_their_caller"],
+    ),
+    ("alter view tenantry.usage_ledger reset (security_invoker)", &["views_run_as_their_caller"]),
+    ("alter view tenantry.subscriptions owner to current_user", &["views_belong_to_the_owner"]),
+    ("grant insert on tenantry.organizations to tenantry_user", &["views_are_only_read"]),
+    ("grant update (role) on tenantry.organization_members to tenantry_user", &["views_are_only_read"]),
+    ("grant select on tenantry.usage_ledger to tenantry_service", &["views_are_only_read"]),
+    ("grant select on tenantry.subscriptions to public", &["nothing_is_granted_to_everybody", "views_are_only_read"]),
+    (
+        "create or replace view tenantry.organization_subscriptions with (security_invoker = true) as
+         select s.id, s.tenant_id as organization_id, x.stripe_subscription_id, x.customer_id as stripe_customer_id,
+                s.plan_id, s.status, s.billing_interval, s.current_period_start, s.current_period_end,
+                s.cancel_at_period_end, s.metadata, s.created_at, s.updated_at
+         from tenantry.tenant_subscriptions s join tenantry.stripe_subscriptions x on x.subscription_id = s.id",
+        &["views_show_only_what_readers_may_read"],
+    ),
+    (
+        "create view tenantry.wide with (security_invoker = false) as select id from tenantry.tenants;
+         alter view tenantry.wide owner to tenantry_owner",
         &["views_run_as_their_caller"],
     ),
     (

@@ -1,8 +1,8 @@
 //! A row for every table of the schema.
 
 /// Parts of a sample row: a column and its value, in which `{t}`, `{u}`, `{k}` are the tenant, its user and its
-/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}`, `{notice}`, `{endpoint}`, `{invitation}` those of its
-/// tenant in row 0, and `{self}` the tenant's (or user's, key's) own id in row 0.
+/// key, `{n}` the row's number, `{new}` an id of its own, `{subscription}`, `{notice}`, `{endpoint}`, `{invitation}`,
+/// `{team}` those of its tenant in row 0, and `{self}` the tenant's (or user's, key's) own id in row 0.
 pub(super) type Sample = &'static [(&'static str, &'static str)];
 
 const MONTH: &str = "date_trunc('month', now(), 'UTC')";
@@ -37,6 +37,17 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("updated_at", "now()"),
         ],
     ),
+    (
+        "teams",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("name", "'Team {n}'"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    ("team_members", &[("tenant_id", "{t}"), ("team_id", "{team}"), ("user_id", "{member}"), ("created_at", "now()")]),
     (
         "api_keys",
         &[

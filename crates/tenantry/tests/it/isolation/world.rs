@@ -57,6 +57,7 @@ fn fill(value: &str, table: &str, side: Side, number: u32) -> String {
         .replace("{subscription}", &id(new_id("tenant_subscriptions", side, 0)))
         .replace("{self}", &id(own))
         .replace("{notice}", &id(new_id("notifications", side, 0)))
+        .replace("{team}", &id(new_id("teams", side, 0)))
         .replace("{endpoint}", &id(new_id("webhook_endpoints", side, 0)))
         .replace("{invitation}", &id(new_id("invitations", side, 0)))
         .replace("{member}", &id(if number == 0 { side.user } else { OUTSIDER }))
@@ -203,7 +204,7 @@ pub(super) type Settings<'a> = &'a [(&'a str, &'a str)];
 /// A connection on which transactions with chosen settings are tried.
 pub(super) struct Attempts {
     pub(super) client: Client,
-    begin: String,
+    pub(super) begin: String,
 }
 
 impl Attempts {

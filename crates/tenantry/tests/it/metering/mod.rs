@@ -8,4 +8,5 @@ mod decisions;
 mod late_changes;
 mod model;
 mod reports;
+mod teams;
 pub(crate) mod world;

@@ -43,7 +43,7 @@ async fn a_report_is_the_sum_of_its_events_over_any_span_of_hours() {
         ("2026-03-31T23:00:00Z", "2026-04-01T00:00:00Z"),
     ] {
         let tx = world.db.read("test", scope(member, acme)).await.unwrap();
-        let found = report::report(&tx, acme, Some(at(from)), Some(at(to)), world.now()).await.unwrap();
+        let found = report::report(&tx, (acme, None), (Some(at(from)), Some(at(to))), world.now()).await.unwrap();
         tx.rollback().await.unwrap();
         let sql = "select metric, coalesce(user_id::text, 'none'), trim_scale(sum(amount))::text, count(*)
                    from tenantry.tenant_usage where occurred_at >= $1 and occurred_at < $2 group by 1, 2 order by 1, 2";
@@ -77,7 +77,7 @@ async fn spans_begin_and_end_on_hours_or_on_bounds_of_periods() {
     world.record(&[world.event(t, "a", "tokens", "60")]).await;
     let read = async |from: Option<&str>, to: Option<&str>| {
         let tx = world.db.read("test", scope(t, t)).await.unwrap();
-        let found = report::report(&tx, t, from.map(at), to.map(at), world.now()).await;
+        let found = report::report(&tx, (t, None), (from.map(at), to.map(at)), world.now()).await;
         tx.rollback().await.unwrap();
         found
     };
@@ -100,7 +100,7 @@ async fn spans_begin_and_end_on_hours_or_on_bounds_of_periods() {
     // Somebody who is no member sees no tenant.
     let stranger = world.user().await;
     let tx = world.db.read("test", scope(stranger, t)).await.unwrap();
-    let nothing = report::report(&tx, t, None, None, world.now()).await;
+    let nothing = report::report(&tx, (t, None), (None, None), world.now()).await;
     assert!(matches!(nothing, Err(ReportError::NoTenant)));
 }
 
@@ -111,7 +111,7 @@ async fn a_check_sees_everything_that_was_answered_before() {
     let checks = Checks::start(&world.recorder, 100, 2);
     let ask = async |metric: &str, actor: Actor| {
         let (metric, amount) = (metric.to_owned(), quantity("1"));
-        checks.ask(Question { actor, tenant_id: t, metric, amount, at: world.now() }).await.unwrap()
+        checks.ask(Question { actor, tenant_id: t, team_id: None, metric, amount, at: world.now() }).await.unwrap()
     };
     for n in 1..=100_i64 {
         world.record(&[world.event(t, &format!("k{n}"), "calls", "1")]).await;
@@ -191,7 +191,8 @@ async fn a_check_and_the_recording_agree_on_the_largest_total() {
     for metric in ["bytes", "calls"] {
         let admits = async |amount: &str| {
             let (metric, amount) = (metric.to_owned(), quantity(amount));
-            let question = Question { actor: Actor::User(t), tenant_id: t, metric, amount, at: world.now() };
+            let question =
+                Question { actor: Actor::User(t), tenant_id: t, team_id: None, metric, amount, at: world.now() };
             let Verdict::Standing(standing) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
             standing.admits(amount)
         };

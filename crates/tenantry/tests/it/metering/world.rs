@@ -137,6 +137,7 @@ impl World {
 
     fn event_of(&self, tenant: Uuid, key: &str, content: Content) -> NewEvent {
         NewEvent {
+            team_id: None,
             tenant_id: tenant,
             key: key.to_owned(),
             content,
@@ -234,7 +235,7 @@ impl World {
 }
 
 /// Priced and limited by the first version of a plan.
-pub(super) fn terms(plan: &str) -> NewTerms {
+pub(crate) fn terms(plan: &str) -> NewTerms {
     NewTerms { plan: (plan.to_owned(), 1), limits: (plan.to_owned(), 1) }
 }
 
@@ -248,5 +249,6 @@ pub(crate) fn word(outcome: &Outcome) -> String {
         Outcome::Refused(Refusal::MetricNotInPlan, answer) => format!("not in plan {}", answer.standing.total),
         Outcome::Invalid(invalid) => invalid.code.to_owned(),
         Outcome::Forbidden(_) | Outcome::Foreign => "forbidden".to_owned(),
+        Outcome::TeamInactive => "team inactive".to_owned(),
     }
 }

@@ -102,6 +102,7 @@ impl World {
 
     pub(super) fn event(&self, tenant: Uuid, key: &str, metric: &str, amount: &str) -> NewEvent {
         NewEvent {
+            team_id: None,
             tenant_id: tenant,
             key: key.to_owned(),
             content: Content::Usage { metric: metric.to_owned(), amount: Quantity::parse_amount(amount).unwrap() },

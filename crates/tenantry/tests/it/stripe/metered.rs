@@ -145,6 +145,7 @@ impl Ledger {
 
 async fn record(world: &World, tenant: Uuid, key: &str, content: Content, timestamp: Option<Timestamp>) {
     let event = NewEvent {
+        team_id: None,
         tenant_id: tenant,
         key: key.to_owned(),
         content,

@@ -383,6 +383,7 @@ impl World {
         timestamp: Timestamp,
     ) -> String {
         let event = NewEvent {
+            team_id: None,
             tenant_id: tenant,
             key: key.to_owned(),
             content: Content::Usage { metric: metric.to_owned(), amount: Quantity::parse_amount(amount).unwrap() },

@@ -1,12 +1,15 @@
 //! Deleting a user's account.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tenantry::storage::ReadScope;
 use tenantry::storage::tenants::TenantRow;
 use tenantry::tenancy::audit::Verdict;
+use tenantry::tenancy::invitations::token::MintedToken;
+use tenantry::tenancy::invitations::{self, NewInvitation};
 use tenantry::tenancy::members::{self, MemberPatch, NewMember};
 use tenantry::tenancy::organizations::{self, NewOrganization, TenantPatch};
-use tenantry::tenancy::{Actor, TenancyError, accounts, keys, users};
+use tenantry::tenancy::{Actor, TenancyError, accounts, keys, teams, users};
 use tenantry::usage::books;
 use tenantry_domain::permission::{Overrides, Role};
 use uuid::Uuid;
@@ -121,6 +124,18 @@ async fn well_known(world: &World) -> (Uuid, TenantRow, TenantRow) {
     }
     members::leave(&world.db, &world.env, user, left.id, None).await.unwrap();
     organizations::delete(&world.db, &world.env, Actor::User(owner), gone.id).await.unwrap();
+    // Invited once more where it is no member, and in a team of somebody who is in nothing else with it.
+    let invited = NewInvitation {
+        email: "Zelda.Fitz@example.com".to_owned(),
+        role: Role::Member,
+        permissions: Overrides::default(),
+        valid_for: SignedDuration::from_hours(1),
+    };
+    let token = MintedToken::new(&world.env, left.id);
+    invitations::create(&world.db, &world.env, (Actor::User(owner), left.id), &invited, &token, None).await.unwrap();
+    let team_owner = world.user().await;
+    let team = teams::create(&world.db, &world.env, team_owner, "Research", None).await.unwrap().done().unwrap();
+    teams::add_member(&world.db, &world.env, team_owner, &team, user, None).await.unwrap();
     let mails = "with told as (
             insert into tenantry.notifications (tenant_id, id, kind, dedupe_key, data, created_at)
             select tenant_id, gen_random_uuid(), 'test', state, '{}', now()
@@ -146,7 +161,10 @@ async fn what_is_personal_is_erased_and_the_rest_stays() {
     let before = world.everything().await;
     let tables: std::collections::BTreeSet<&str> =
         before.iter().filter(is_personal).map(|(table, _)| table.as_str()).collect();
-    assert_eq!(tables.into_iter().collect::<Vec<_>>(), ["billing_events", "notification_mails", "tenants", "users"]);
+    assert_eq!(
+        tables.into_iter().collect::<Vec<_>>(),
+        ["billing_events", "invitations", "notification_mails", "tenants", "users"]
+    );
     world.delete(user).await.unwrap();
     let after = world.everything().await;
     assert_eq!(after.iter().filter(is_personal).collect::<Vec<_>>(), Vec::<&(String, String)>::new());
@@ -161,17 +179,23 @@ async fn what_is_personal_is_erased_and_the_rest_stays() {
     assert_eq!(world.one::<String>(states, stays.id).await, due);
 
     // Chains hold: what was blanked is counted, and what is about others is still told.
-    for (tenant, blanked) in [(user, 2), (stays.id, 4), (left.id, 3)] {
+    for (tenant, blanked) in [(user, 2), (stays.id, 4), (left.id, 4)] {
         let Verdict::Intact { entries, blanked: found } = world.chain(tenant).await else { panic!("{tenant}") };
         assert_eq!(found, blanked, "{tenant}");
         assert!(entries > blanked);
     }
     let last = "select payload from tenantry.billing_events where tenant_id = $1 order by sequence desc limit 1";
-    let told =
-        |role: Value, blanked: u64| json!({ "reason": "account_deleted", "role": role, "payloads_blanked": blanked });
-    assert_eq!(world.one::<Value>(last, stays.id).await, told(json!("admin"), 4));
+    let told = |role: Value, blanked: u64, forgotten: u64| {
+        json!({
+            "reason": "account_deleted", "role": role, "payloads_blanked": blanked, "invitations_forgotten": forgotten,
+        })
+    };
+    assert_eq!(world.one::<Value>(last, stays.id).await, told(json!("admin"), 4, 0));
     assert_eq!(world.deeds(left.id).await.last().unwrap(), "member.erased");
-    assert_eq!(world.one::<Value>(last, left.id).await, told(Value::Null, 3));
+    let invited = "select state || ' ' || email from tenantry.invitations where tenant_id = $1";
+    assert_eq!(world.one::<String>(invited, left.id).await, "revoked erased");
+    assert_eq!(world.count("select count(*) from tenantry.team_members").await, 0);
+    assert_eq!(world.one::<Value>(last, left.id).await, told(Value::Null, 4, 1));
     let kept = "select payload from tenantry.billing_events where tenant_id = $1 and sequence = 1";
     assert_eq!(world.one::<Value>(kept, stays.id).await["name"], "Acme");
     let settings = "select settings from tenantry.tenants where id = $1";

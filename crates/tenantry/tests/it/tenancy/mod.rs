@@ -16,5 +16,6 @@ mod organizations;
 mod owners_race;
 mod places;
 mod slug_race;
+mod teams;
 mod transfer;
 mod world;

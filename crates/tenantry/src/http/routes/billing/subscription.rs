@@ -9,11 +9,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::asking::PlanChange;
-use crate::http::caller::{Permitted, ViewBilling};
+use crate::http::caller::ViewBilling;
 use crate::http::problem::Problem;
-use crate::http::refusals::ReadRefusals;
+use crate::http::refusals::SharedRefusals;
 use crate::http::routes::usage::LimitView;
 use crate::http::state::AppState;
+use crate::http::team::Shared;
 use crate::usage::report;
 
 /// The tenant's current subscription.
@@ -74,20 +75,26 @@ pub struct SubscriptionView {
 
 /// Get the subscription
 ///
-/// Plan, status, current usage period and limits. Needs `viewBilling`.
+/// Plan, status, current usage period and limits. Needs `viewBilling`; with `X-Team-Id` it is the owner's, without
+/// what its overage costs.
 #[utoipa::path(
     get, path = "/api/billing/subscription", tag = "billing", operation_id = "getSubscription",
-    responses((status = 200, body = SubscriptionBody), ReadRefusals),
+    responses((status = 200, body = SubscriptionBody), SharedRefusals),
     security(("bearer" = [])),
 )]
 pub async fn subscription(
     State(state): State<AppState>,
-    permitted: Permitted<ViewBilling>,
+    shared: Shared<ViewBilling>,
 ) -> Result<Json<SubscriptionBody>, Problem> {
-    let tx = permitted.caller.read(&state, "get_subscription", permitted.tenant_id).await?;
-    let current = report::current(&tx, permitted.tenant_id, state.env.clock.now()).await?;
+    let tx = shared.read(&state, "get_subscription").await?;
+    let current = report::current(&tx, shared.tenant_id, state.env.clock.now()).await?;
     tx.rollback().await?;
     let current = current.ok_or_else(Problem::not_found)?;
+    let mut limits: BTreeMap<String, LimitView> =
+        current.limits.iter().map(|(metric, limit)| (metric.clone(), limit.into())).collect();
+    if !shared.sees_money() {
+        limits.values_mut().for_each(LimitView::hide_money);
+    }
     Ok(Json(SubscriptionBody {
         subscription: SubscriptionView {
             id: current.subscription.id,
@@ -109,7 +116,7 @@ pub async fn subscription(
                 billing_interval,
                 effective_at,
             }),
-            limits: current.limits.iter().map(|(metric, limit)| (metric.clone(), limit.into())).collect(),
+            limits,
         },
     }))
 }

@@ -6,11 +6,10 @@ use axum::Json;
 use serde::Serialize;
 use tenantry_domain::permission::Permission;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Figures;
 use super::event::Frame;
-use super::record::{Batch, count, refuse_forbidden};
+use super::record::{Batch, Place, count, refuse_forbidden};
 use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::AppState;
@@ -77,7 +76,7 @@ pub(super) async fn record_batch(
     for (index, event) in batch.events.iter().enumerate() {
         match event.read(frame) {
             Ok(event) => {
-                places.push((index, event.tenant_id));
+                places.push((index, Place { tenant_id: event.tenant_id, team_id: event.team_id }));
                 sent.push(event);
             }
             Err(invalid) => answer.add(index, Outcome::Invalid(invalid)),
@@ -90,19 +89,23 @@ pub(super) async fn record_batch(
         return Err((*error).into());
     }
     let mut refused = BTreeSet::new();
-    let mut forbidden = 0;
-    for ((index, tenant), outcome) in places.into_iter().zip(outcomes) {
+    let (mut forbidden, mut inactive) = (0, 0);
+    for ((index, place), outcome) in places.into_iter().zip(outcomes) {
         match outcome {
             Ok(outcome) => {
                 count(&outcome);
                 if let Some(needed) = needed(&outcome) {
                     forbidden += 1;
-                    refused.insert((tenant, needed));
+                    refused.insert((place, needed));
                 }
+                inactive += usize::from(outcome == Outcome::TeamInactive);
                 answer.add(index, outcome);
             }
             Err(error) => answer.add_failed(index, error),
         }
+    }
+    if inactive == batch.events.len() {
+        return Err(Problem::new(Code::TeamPlanInactive));
     }
     let problem = refuse(state, caller, refused).await;
     match problem {
@@ -125,10 +128,10 @@ fn needed(outcome: &Outcome) -> Option<Permission> {
 }
 
 /// Writes security events of what was refused; gives the first one's problem.
-async fn refuse(state: &AppState, caller: &Caller, refused: BTreeSet<(Uuid, Permission)>) -> Option<Problem> {
+async fn refuse(state: &AppState, caller: &Caller, refused: BTreeSet<(Place, Permission)>) -> Option<Problem> {
     let mut first = None;
-    for (tenant, needed) in refused.into_iter().take(MOST_REFUSALS) {
-        let problem = refuse_forbidden(state, caller, tenant, needed).await;
+    for (place, needed) in refused.into_iter().take(MOST_REFUSALS) {
+        let problem = refuse_forbidden(state, caller, place, needed).await;
         first.get_or_insert(problem);
     }
     first
@@ -178,6 +181,10 @@ impl BatchAnswer {
             Outcome::Foreign => {
                 self.invalid += 1;
                 plain("invalid", Code::ForbiddenTenant.name(), None)
+            }
+            Outcome::TeamInactive => {
+                self.invalid += 1;
+                plain("invalid", Code::TeamPlanInactive.name(), None)
             }
         };
         self.results.push(result);

@@ -7,9 +7,10 @@ use tenantry_domain::permission::Permission;
 use tenantry_domain::quantity::Quantity;
 use utoipa::{IntoParams, ToSchema};
 
+use super::record::Place;
 use crate::http::caller::Context;
 use crate::http::extract::Query;
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::refusals::UsageReadRefusals;
 use crate::http::state::AppState;
 use crate::usage::check::{Question, Verdict};
@@ -50,7 +51,7 @@ pub struct CheckBody {
 /// Check usage
 ///
 /// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
-/// before the request arrived; it reserves nothing. Needs `viewUsage`.
+/// before the request arrived; it reserves nothing. Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
@@ -66,8 +67,15 @@ pub async fn check(
     let amount = Quantity::parse_amount(query.amount.as_deref().unwrap_or("1"))
         .map_err(|error| Problem::invalid("amount", error.to_string()))?;
     let tenant_id = context.tenant()?;
-    let question =
-        Question { actor: context.caller.actor, tenant_id, metric: query.metric, amount, at: state.env.clock.now() };
+    let place = Place { tenant_id, team_id: context.team_id() };
+    let question = Question {
+        actor: context.caller.actor,
+        tenant_id,
+        team_id: place.team_id,
+        metric: query.metric,
+        amount,
+        at: state.env.clock.now(),
+    };
     match state.checks.ask(question).await? {
         Verdict::Standing(standing) => Ok(Json(CheckBody {
             allowed: standing.admits(amount),
@@ -77,7 +85,8 @@ pub async fn check(
             would_overage: standing.would_overage(amount).to_string(),
         })),
         Verdict::Forbidden => {
-            Err(super::record::refuse_forbidden(&state, &context.caller, tenant_id, Permission::ViewUsage).await)
+            Err(super::record::refuse_forbidden(&state, &context.caller, place, Permission::ViewUsage).await)
         }
+        Verdict::TeamInactive => Err(Problem::new(Code::TeamPlanInactive)),
     }
 }

@@ -38,7 +38,7 @@ pub struct EventBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub timestamp: Option<Cow<'a, str>>,
-    /// Who used it; keys may name any member.
+    /// Who used it; keys may name any member, and whoever is in a team of the tenant's.
     #[serde(borrow)]
     #[schema(value_type = Option<Uuid>)]
     pub user_id: Option<Cow<'a, str>>,
@@ -61,6 +61,8 @@ pub struct EventBody<'a> {
 pub struct Frame<'a> {
     /// The tenant of the headers.
     pub tenant_id: Option<Uuid>,
+    /// The team of the headers.
+    pub team_id: Option<Uuid>,
     /// Whether an event may name its tenant.
     pub may_name_tenant: bool,
     /// When the request arrived.
@@ -76,6 +78,7 @@ impl EventBody<'_> {
         check_key(key).map_err(|reason| invalid("idempotencyKey", reason))?;
         Ok(NewEvent {
             tenant_id: self.tenant(frame)?,
+            team_id: frame.team_id,
             key: key.to_owned(),
             content: self.content(frame)?,
             timestamp: self.timestamp.as_deref().map(read_timestamp).transpose()?,

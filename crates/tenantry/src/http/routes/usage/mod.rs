@@ -34,9 +34,10 @@ pub struct LimitView {
     /// What was used above included.
     #[schema(example = "0")]
     pub overage: String,
-    /// What that costs so far, in minor units of the currency.
-    #[schema(example = 0)]
-    pub accrued_overage_cents: i64,
+    /// What that costs so far, in minor units of the currency; left out for members of a team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0, nullable = false)]
+    pub accrued_overage_cents: Option<i64>,
     /// ISO 4217, lower case.
     #[schema(example = "usd")]
     pub currency: String,
@@ -51,9 +52,16 @@ impl From<&MetricLimit> for LimitView {
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
             allow_overages: limit.allow_overages,
             overage: standing.overage().to_string(),
-            accrued_overage_cents: limit.accrued_minor,
+            accrued_overage_cents: Some(limit.accrued_minor),
             currency: limit.currency.clone(),
         }
+    }
+}
+
+impl LimitView {
+    /// Takes out what it costs, which is not for members of a team.
+    pub fn hide_money(&mut self) {
+        self.accrued_overage_cents = None;
     }
 }
 

@@ -16,7 +16,7 @@ use crate::http::caller::{Caller, Context};
 use crate::http::extract;
 use crate::http::problem::{Code, Problem};
 use crate::http::refusals::UsageRefusals;
-use crate::http::security;
+use crate::http::security::{self, Foreign};
 use crate::http::state::AppState;
 use crate::tenancy::Actor;
 use crate::usage::event::NewEvent;
@@ -70,7 +70,8 @@ pub enum Repeated {
 ///
 /// One event, or up to 10,000 as `{"events": [...]}`. The answer is given after everything is durable. An event
 /// counts once for the tenant's life under its `idempotencyKey`; sending it again is safe. A metric without
-/// overage has a hard limit that is never passed. Needs `recordUsage`; corrections need `manageBilling`.
+/// overage has a hard limit that is never passed. Needs `recordUsage`; corrections need `manageBilling`. With
+/// `X-Team-Id` it counts for the team's owner, as used by the caller.
 #[utoipa::path(
     post, path = "/api/usage", tag = "usage", operation_id = "recordUsage",
     request_body(content = UsageBody, example = json!({ "metric": "api_calls", "amount": "1", "idempotencyKey": "req-7f3a" })),
@@ -85,6 +86,7 @@ pub async fn record(State(state): State<AppState>, context: Context, request: Re
     let bytes = extract::body_bytes(request).await?;
     let frame = Frame {
         tenant_id: context.tenant_id,
+        team_id: context.team_id(),
         may_name_tenant: matches!(context.caller.actor, Actor::ServiceKey(_)),
         received_at: state.env.clock.now(),
         catalog: &state.catalog,
@@ -101,7 +103,7 @@ pub async fn record(State(state): State<AppState>, context: Context, request: Re
 }
 
 async fn record_one(state: &AppState, caller: &Caller, event: NewEvent) -> Result<Response, Problem> {
-    let tenant_id = event.tenant_id;
+    let place = Place { tenant_id: event.tenant_id, team_id: event.team_id };
     let mut answers = state.ingest.submit(caller.actor, vec![event]).await?;
     let outcome = answers.pop().unwrap_or(Err(SubmitError::Unavailable))?;
     count(&outcome);
@@ -120,17 +122,31 @@ async fn record_one(state: &AppState, caller: &Caller, event: NewEvent) -> Resul
             Err(figures(answer).on(Problem::new(Code::MetricNotInPlan).figure("outcome", "rejected")))
         }
         Outcome::Invalid(invalid) => Err(problem_of(invalid)),
-        Outcome::Forbidden(needed) => Err(refuse_forbidden(state, caller, tenant_id, needed).await),
-        Outcome::Foreign => Err(refuse_forbidden(state, caller, tenant_id, Permission::RecordUsage).await),
+        Outcome::Forbidden(needed) => Err(refuse_forbidden(state, caller, place, needed).await),
+        Outcome::Foreign => Err(refuse_forbidden(state, caller, place, Permission::RecordUsage).await),
+        Outcome::TeamInactive => Err(Problem::new(Code::TeamPlanInactive)),
     }
 }
 
+/// Where somebody wanted to use something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The tenant.
+    pub tenant_id: Uuid,
+    /// The team that named it.
+    pub team_id: Option<Uuid>,
+}
+
 /// The refusal of a caller that the ingest transaction or a check did not let in.
-pub async fn refuse_forbidden(state: &AppState, caller: &Caller, tenant_id: Uuid, needed: Permission) -> Problem {
+pub async fn refuse_forbidden(state: &AppState, caller: &Caller, place: Place, needed: Permission) -> Problem {
+    let Place { tenant_id, team_id } = place;
+    if let Some(team) = team_id {
+        return crate::http::team::refused(state, caller, team, needed).await;
+    }
     // Whether it is no member or a member without the permission: only members are told of permissions.
     match crate::http::caller::permissions_of(state, caller, tenant_id).await {
         Ok(Some((role, _))) => security::insufficient(state, caller, tenant_id, needed.as_str(), role).await,
-        Ok(None) => security::foreign_tenant(state, caller, tenant_id, Code::ForbiddenTenant).await,
+        Ok(None) => security::foreign(state, caller, tenant_id, Foreign::Tenant).await,
         Err(problem) => problem,
     }
 }
@@ -153,7 +169,7 @@ pub(super) fn count(outcome: &Outcome) {
         Outcome::Conflict(_) => "conflict",
         Outcome::Refused(..) => "rejected",
         Outcome::Invalid(_) => "invalid",
-        Outcome::Forbidden(_) | Outcome::Foreign => "forbidden",
+        Outcome::Forbidden(_) | Outcome::Foreign | Outcome::TeamInactive => "forbidden",
     };
     metrics::counter!("tenantry_usage_events_total", "outcome" => label).increment(1);
 }

@@ -10,11 +10,12 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::LimitView;
-use crate::http::caller::{Permitted, ViewUsage};
+use crate::http::caller::ViewUsage;
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
-use crate::http::refusals::ReadRefusals;
+use crate::http::refusals::SharedRefusals;
 use crate::http::state::AppState;
+use crate::http::team::Shared;
 use crate::storage::tenants;
 use crate::usage::report::{self, MetricUsage, Report};
 
@@ -118,27 +119,31 @@ pub struct ReportSummary {
 /// Get a report
 ///
 /// Who used what between two instants, with plan, limits and accrued overage of the current period. Needs
-/// `viewUsage`.
+/// `viewUsage`; with `X-Team-Id` it has what the caller used, and nothing of what it costs.
 #[utoipa::path(
     get, path = "/api/usage/report", tag = "usage", operation_id = "getUsageReport",
     params(ReportQuery),
-    responses((status = 200, body = ReportBody), ReadRefusals),
+    responses((status = 200, body = ReportBody), SharedRefusals),
     security(("bearer" = [])),
 )]
 pub async fn report(
     State(state): State<AppState>,
-    permitted: Permitted<ViewUsage>,
+    shared: Shared<ViewUsage>,
     Query(query): Query<ReportQuery>,
 ) -> Result<Json<ReportBody>, Problem> {
     let (from, to) = (super::bound("from", query.from.as_deref())?, super::bound("to", query.to.as_deref())?);
-    let tenant_id = permitted.tenant_id;
-    let tx = permitted.caller.read(&state, "get_usage_report", tenant_id).await?;
+    let tenant_id = shared.tenant_id;
+    let tx = shared.read(&state, "get_usage_report").await?;
     let tenant = tenants::get(&tx, tenant_id).await?;
-    let found = report::report(&tx, tenant_id, from, to, state.env.clock.now()).await;
+    let found = report::report(&tx, (tenant_id, shared.only_user()), (from, to), state.env.clock.now()).await;
     tx.rollback().await?;
     let tenant = tenant.ok_or_else(Problem::not_found)?;
     let tenant = ReportTenant { id: tenant.id, r#type: tenant.kind, name: tenant.name };
-    Ok(Json(view(tenant, &found?)))
+    let mut body = view(tenant, &found?);
+    if !shared.sees_money() {
+        body.subscription.limits.values_mut().for_each(LimitView::hide_money);
+    }
+    Ok(Json(body))
 }
 
 /// The report as it is sent; also what the command line prints.

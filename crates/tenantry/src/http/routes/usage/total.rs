@@ -5,11 +5,12 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::http::caller::{Permitted, ViewUsage};
+use crate::http::caller::ViewUsage;
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
 use crate::http::refusals::UsageReadRefusals;
 use crate::http::state::AppState;
+use crate::http::team::Shared;
 use crate::usage::report;
 
 /// What is asked for.
@@ -51,7 +52,7 @@ pub struct TotalBody {
 /// Get a total
 ///
 /// What the tenant used of one metric between two instants, with every event that was answered before. Needs
-/// `viewUsage`.
+/// `viewUsage`; with `X-Team-Id` only what the caller used is counted.
 #[utoipa::path(
     get, path = "/api/usage", tag = "usage", operation_id = "getUsageTotal",
     params(TotalQuery),
@@ -60,14 +61,14 @@ pub struct TotalBody {
 )]
 pub async fn total(
     State(state): State<AppState>,
-    permitted: Permitted<ViewUsage>,
+    shared: Shared<ViewUsage>,
     Query(query): Query<TotalQuery>,
 ) -> Result<Json<TotalBody>, Problem> {
     super::declared(&state, &query.metric)?;
     let span = (super::bound("from", query.from.as_deref())?, super::bound("to", query.to.as_deref())?);
-    let tx = permitted.caller.read(&state, "get_usage_total", permitted.tenant_id).await?;
+    let tx = shared.read(&state, "get_usage_total").await?;
     let now = state.env.clock.now();
-    let found = report::total(&tx, permitted.tenant_id, &query.metric, span, now).await;
+    let found = report::total(&tx, (shared.tenant_id, shared.only_user()), &query.metric, span, now).await;
     tx.rollback().await?;
     let (from, to, total, count) = found?;
     Ok(Json(TotalBody { metric: query.metric, from, to, total: total.to_string(), count }))

@@ -10,11 +10,12 @@ use uuid::Uuid;
 use crate::http::caller::SignedInUser;
 use crate::http::problem::Problem;
 use crate::http::refusals::ReadRefusals;
+use crate::http::routes::teams::Team;
 use crate::http::state::AppState;
-use crate::storage::{members, users};
+use crate::storage::{members, teams, users};
 use crate::tenancy::authority;
 
-/// The most tenants that one answer lists.
+/// The most tenants, and the most teams, that one answer lists.
 const MOST: i64 = 1000;
 
 /// The signed-in user.
@@ -28,6 +29,8 @@ pub struct Me {
     pub email: Option<String>,
     /// The user's tenants, the oldest first; the personal one among them.
     pub tenants: Vec<MyTenant>,
+    /// The teams that the user owns or is in, the oldest first.
+    pub teams: Vec<Team>,
 }
 
 /// A tenant of the signed-in user.
@@ -55,7 +58,7 @@ pub struct MyTenant {
 
 /// Who am I
 ///
-/// The signed-in user with every tenant it belongs to, its role and its effective permissions there. The first
+/// The signed-in user with every tenant it belongs to, its role and its effective permissions there, and its teams. The first
 /// request of a user makes its personal tenant.
 #[utoipa::path(
     get, path = "/api/me", tag = "users", operation_id = "getMe",
@@ -66,6 +69,7 @@ pub async fn me(State(state): State<AppState>, user: SignedInUser) -> Result<Jso
     let tx = state.db.read("get_me", user.caller.scope(None)).await?;
     let email = users::email(&tx, user.user_id).await?;
     let rows = members::memberships(&tx, user.user_id, None, MOST).await?;
+    let teams = teams::of_user(&tx, user.user_id, None, MOST).await?;
     tx.rollback().await?;
     let mut tenants = Vec::with_capacity(rows.len());
     for row in rows {
@@ -79,5 +83,6 @@ pub async fn me(State(state): State<AppState>, user: SignedInUser) -> Result<Jso
             permissions: permissions.iter().map(|permission| permission.to_string()).collect(),
         });
     }
-    Ok(Json(Me { id: user.user_id, email, tenants }))
+    let teams = teams.into_iter().map(|row| Team::seen_by(user.user_id, row)).collect();
+    Ok(Json(Me { id: user.user_id, email, tenants, teams }))
 }
