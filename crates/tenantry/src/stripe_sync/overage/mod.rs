@@ -2,8 +2,10 @@
 //! own; carried where nobody can pay them yet.
 //!
 //! Every charge becomes one invoice item, for ever: its id is in the item's metadata and in the idempotency key, and
-//! before an item is made it is looked for, since a try that got no answer may have made it.
+//! before an item is made it is looked for, since a try that got no answer may have made it. Where overage is billed by
+//! meters, a charge that the open draft of its own period counts becomes one meter event instead ([`events`]).
 
+mod events;
 mod items;
 mod own;
 mod target;
@@ -58,6 +60,7 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
             None => rest.push(charge),
         }
     }
+    let rest = events::settle(stripe, lease, rest).await?;
     if rest.is_empty() {
         return Ok(());
     }
@@ -66,12 +69,17 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
         Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
         Target::Own => own::bill(stripe, lease, &customer, &rest).await,
         target => {
-            for charge in &rest {
+            for charge in &events::count(stripe, lease, (&customer, &target), rest).await? {
                 put(stripe, lease, charge, &target).await?;
             }
             Ok(())
         }
     }
+}
+
+/// What was told to be in doubt: meter events of a tenant of which nobody can know whether they count.
+pub async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
+    events::doubts(stripe, tenant).await
 }
 
 async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, SyncError> {
@@ -84,6 +92,7 @@ async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, 
 /// Makes the item of a charge. Wherever it is to go, the first key is the same: of two workers that chose differently
 /// Stripe lets one make it. A draft that became final meanwhile sends it to the next invoice.
 async fn put(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<(), SyncError> {
+    events::decide_item(stripe, lease, charge).await?;
     let refusal = match create(stripe, lease, charge, target, &items::key(charge)).await {
         Ok(item) => return note(stripe, lease, charge, &item, target.name()).await,
         Err(StripeError::InvalidRequest(refusal) | StripeError::Idempotency(refusal)) => refusal,
