@@ -15,6 +15,7 @@ mod failures;
 mod inbox;
 mod invoices;
 mod metered;
+mod meters;
 mod orders;
 mod overage;
 mod reconcile;
