@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use serde_json::json;
 use tenantry_domain::quantity::Quantity;
 use tenantry_stripe::invoice_lines::{self, InvoiceLine};
 use tenantry_stripe::invoices::{self, Invoice, InvoiceStatus};
@@ -28,6 +29,8 @@ use crate::storage::tenants;
 use crate::stripe_sync::catalog::metered::{CUSTOMER, VALUE, event_name, metric_of_product};
 use crate::stripe_sync::state::CustomerState;
 use crate::stripe_sync::{OverageBilling, Stripe};
+use crate::tenancy::audit::{self, Deed};
+use crate::tenancy::{Actor, TenancyError};
 use crate::write_tx;
 
 /// Where a charge went whose quantity a meter counts.
@@ -269,7 +272,8 @@ async fn doubt(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, event: &Even
 
 fn words(event: &EventWay) -> String {
     format!(
-        "nobody can know whether the meter event {} ({} of {}) counts on invoice {}: it is not sent again",
+        "nobody can know whether the meter event {} ({} of {}) counts on invoice {}: it is not sent again; look it up at \
+         Stripe and say it with `tenantry stripe resolve`",
         event.charge_id,
         Quantity::from_decimal(event.value),
         event.event_name,
@@ -281,6 +285,30 @@ fn words(event: &EventWay) -> String {
 pub(super) async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
     let events = unanswered(stripe, tenant).await?;
     Ok(events.iter().filter(|event| event.is_doubted).map(words).collect())
+}
+
+/// Writes what an operator found out about an event in doubt; false where this charge has none. One that does not count
+/// becomes an invoice item.
+pub(super) async fn resolve(stripe: &Stripe, lease: &Lease, charge: Uuid, counts: bool) -> Result<bool, SyncError> {
+    let (tenant, now) = (lease.tenant_id, stripe.env.clock.now());
+    write_tx!(stripe.db, "resolve_meter_event", &[tenant], |tx| {
+        hold(tx, lease, now).await?;
+        let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
+        let begun = charge_ways::unanswered(tx, tenant).await?;
+        let Some(event) = begun.iter().find(|event| event.charge_id == charge && event.is_doubted) else {
+            return Ok(false);
+        };
+        if counts {
+            charge_ways::count(tx, tenant, charge, now).await?;
+            charges::bill(tx, tenant, charge, (&charge.to_string(), TARGET), now).await?;
+        } else {
+            charge_ways::turn_to_item(tx, tenant, charge).await?;
+        }
+        let payload = json!({ "invoiceId": event.invoice_id, "quantity": event.value.to_string(), "counts": counts });
+        let deed = Deed { kind: "overage.doubt_resolved", actor: Actor::System, subject_id: Some(charge), payload };
+        audit::append(tx, &held, &stripe.env, now, deed).await?;
+        Ok::<_, SyncError>(true)
+    })
 }
 
 async fn unanswered(stripe: &Stripe, tenant: Uuid) -> Result<Vec<EventWay>, SyncError> {

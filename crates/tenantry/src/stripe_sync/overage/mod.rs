@@ -77,6 +77,19 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
     }
 }
 
+/// Writes what an operator found out about a charge whose meter event is in doubt, and bills it where it does not count;
+/// false where the charge has no such event.
+pub async fn resolve(stripe: &Stripe, tenant: Uuid, charge: Uuid, counts: bool) -> Result<bool, SyncError> {
+    let Some(customer) = sync::customer_of(stripe, tenant).await? else { return Ok(false) };
+    let lease = Lease::take(stripe, tenant, &customer).await?;
+    let resolved = match events::resolve(stripe, &lease, charge, counts).await {
+        Ok(true) => bill_and_collect(stripe, &lease).await.map(|()| true),
+        other => other,
+    };
+    lease.release(stripe, None).await?;
+    resolved
+}
+
 /// What was told to be in doubt: meter events of a tenant of which nobody can know whether they count.
 pub async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
     events::doubts(stripe, tenant).await

@@ -276,9 +276,15 @@ async fn nothing_is_reported_for_an_invoice_that_is_final() {
     }
 }
 
-/// Less than a unit: the invoice shows the same whether it counts or not.
 #[tokio::test]
-async fn what_nobody_can_know_is_told_and_neither_sent_again_nor_billed_otherwise() {
+async fn what_nobody_can_know_is_told_until_somebody_says_it() {
+    for counts in [true, false] {
+        in_doubt(counts).await;
+    }
+}
+
+/// Less than a unit: the invoice shows the same whether it counts or not. It is neither sent again nor billed otherwise.
+async fn in_doubt(counts: bool) {
     let world = metered(by_meter()).await;
     let tenant = world.user("ada@example.com").await;
     world.buy(tenant, "basic").await;
@@ -294,16 +300,27 @@ async fn what_nobody_can_know_is_told_and_neither_sent_again_nor_billed_otherwis
     let draft = world.invoices(tenant).await[0]["id"].as_str().unwrap().to_owned();
     let expected = format!(
         "nobody can know whether the meter event {} (0.4 of tenantry_overage_tokens) counts on invoice {draft}: it is \
-         not sent again",
+         not sent again; look it up at Stripe and say it with `tenantry stripe resolve`",
         charge[0]
     );
-    assert_eq!(told(&world).await, [expected.clone()]);
+    assert_eq!(told(&world).await, std::slice::from_ref(&expected));
     world.advance("1mo").await;
     world.advance("2h").await;
     assert_eq!(world.control.faults().len(), 1, "an event was sent again");
     assert_eq!(charges(&world, tenant).await, ["tokens 0 1 unbilled"]);
     assert!(items(&world, tenant).await.is_empty());
     assert_eq!(told(&world).await, [expected]);
+    // Somebody looks it up, and says it once.
+    let charge: Uuid = charge[0].parse().unwrap();
+    let stranger = world.user("bea@example.com").await;
+    assert!(!overage::resolve(&world.stripe, stranger, charge, true).await.unwrap());
+    assert!(overage::resolve(&world.stripe, tenant, charge, counts).await.unwrap());
+    assert!(!overage::resolve(&world.stripe, tenant, charge, counts).await.unwrap());
+    let way = if counts { "meter" } else { "next" };
+    assert_eq!(charges(&world, tenant).await, [format!("tokens 0 1 billed {way}")]);
+    assert_eq!(items(&world, tenant).await.len(), usize::from(!counts));
+    assert_eq!(world.audit(tenant, "overage.").await, ["overage.doubt_resolved"]);
+    assert_eq!(told(&world).await, Vec::<String>::new());
     world.finish().await;
 }
 
