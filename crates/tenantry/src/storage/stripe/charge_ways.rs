@@ -47,6 +47,13 @@ query! {
     service COUNTED = "
         select coalesce(sum(value), 0) from tenantry.stripe_charge_ways
         where tenant_id = $1 and invoice_id = $2 and event_name = $3 and way = 'event' and counted_at is not null";
+    service SUMS = "
+        select invoice_id, event_name, sum(value) from tenantry.stripe_charge_ways
+        where tenant_id = $1 and way = 'event' and counted_at is not null
+          and invoice_id in (
+              select invoice_id from tenantry.stripe_charge_ways
+              where tenant_id = $1 and way = 'event' and began_at >= $2)
+        group by invoice_id, event_name order by invoice_id, event_name";
     service COUNT = "
         update tenantry.stripe_charge_ways set counted_at = $3
         where tenant_id = $1 and charge_id = $2 and way = 'event' and counted_at is null";
@@ -85,6 +92,12 @@ pub async fn unanswered(tx: &Tx, tenant: Uuid) -> Result<Vec<EventWay>, StoreErr
 /// The sum of the events of this name that are known to count on an invoice.
 pub async fn counted(tx: &Tx, tenant: Uuid, invoice: &str, event_name: &str) -> Result<Decimal, StoreError> {
     tx.one(&COUNTED, &[&tenant, &invoice, &event_name]).await?.col(0)
+}
+
+/// Invoices on which events count that were begun since an instant, with the name of the events and their sum.
+pub async fn sums(tx: &Tx, tenant: Uuid, since: Timestamp) -> Result<Vec<(String, String, Decimal)>, StoreError> {
+    let rows = tx.rows(&SUMS, &[&tenant, &since]).await?;
+    rows.iter().map(|row| Ok((row.col(0)?, row.col(1)?, row.col(2)?))).collect()
 }
 
 /// Notes that an event counts. Exactly once: a second time fails.

@@ -28,7 +28,7 @@ use crate::storage::stripe::{charges, customers};
 use crate::storage::tenants;
 use crate::stripe_sync::catalog::metered::{CUSTOMER, VALUE, event_name, metric_of_product};
 use crate::stripe_sync::state::CustomerState;
-use crate::stripe_sync::{OverageBilling, Stripe};
+use crate::stripe_sync::{OverageBilling, Stripe, invoices as mirrored};
 use crate::tenancy::audit::{self, Deed};
 use crate::tenancy::{Actor, TenancyError};
 use crate::write_tx;
@@ -37,6 +37,8 @@ use crate::write_tx;
 const TARGET: &str = "meter";
 /// Stripe knows an identifier for a day from its first call: for so long it is sent again.
 const SENT_AGAIN: SignedDuration = SignedDuration::from_hours(23);
+/// How far back is looked whether invoices count what was reported.
+const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// A draft that is final sooner may be so before Stripe counts what is reported now.
 const TIME_TO_COUNT: SignedDuration = SignedDuration::from_mins(5);
 
@@ -103,18 +105,21 @@ async fn answer(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, event: &Eve
         Err(error) => return Err(error),
     };
     let Some(invoice) = invoice else { return doubt(stripe, lease, charge, event).await };
+    if invoice.customer.as_ref().is_none_or(|customer| customer.id() != lease.customer_id) {
+        // The tenant has another customer since, whose meters have nothing to do with it.
+        return doubt(stripe, lease, charge, event).await;
+    }
     let is_draft = invoice.status == Some(InvoiceStatus::Draft);
     let age = stripe.env.clock.now().duration_since(event.began_at);
     if is_draft && age < SENT_AGAIN {
         send(stripe, lease, event).await?;
-        return note(stripe, lease, charge, event).await;
+        let found = note(stripe, lease, charge, event).await?;
+        mirror(stripe, lease, &event.invoice_id).await?;
+        return Ok(found);
     }
-    let lines = counted(stripe, &invoice.id).await?;
-    let of_it = |line: &&Counted| line.metric == charge.metric;
-    let quantity = lines.iter().filter(of_it).map(|line| Decimal::from(line.quantity)).sum::<Decimal>();
+    let quantity = quantity_of(&counted(stripe, &invoice.id).await?, &event.event_name);
     let before = counted_before(stripe, lease, event).await?;
-    // Stripe shows whole units, however it rounds to them.
-    let may_be = |exact: Decimal| (quantity - exact.max(Decimal::ZERO)).abs() < Decimal::ONE;
+    let may_be = |exact| is_shown(quantity, exact);
     match (may_be(before + event.value), may_be(before)) {
         (true, false) => note(stripe, lease, charge, event).await,
         (false, true) => {
@@ -146,7 +151,7 @@ pub(super) async fn count(
     let trial_end = customer.in_force(None).and_then(|found| found.trial_end);
     let mut lines = counted(stripe, id).await?;
     lines.retain(|line| trial_end.is_none_or(|end| end <= line.period.0));
-    let mut rest = Vec::new();
+    let (mut rest, charges) = (Vec::new(), open.len());
     for charge in open {
         let found = match event(&charge, id, &lines, now) {
             Some(event) if begin(stripe, lease, &charge, &event).await? => {
@@ -158,7 +163,15 @@ pub(super) async fn count(
             rest.push(charge);
         }
     }
+    if rest.len() < charges {
+        mirror(stripe, lease, id).await?;
+    }
     Ok(rest)
+}
+
+/// Mirrors a draft whose quantities changed: no event of Stripe's tells of that.
+async fn mirror(stripe: &Stripe, lease: &Lease, id: &str) -> Result<(), SyncError> {
+    mirrored::mirror(stripe, lease, &invoice(stripe, id).await?).await
 }
 
 /// The event of a charge, where the draft counts its metric over its period.
@@ -285,6 +298,38 @@ fn words(event: &EventWay) -> String {
 pub(super) async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
     let events = unanswered(stripe, tenant).await?;
     Ok(events.iter().filter(|event| event.is_doubted).map(words).collect())
+}
+
+/// Whether an invoice that shows this quantity may count so much: it shows whole units, however Stripe rounds to them.
+fn is_shown(quantity: Decimal, exact: Decimal) -> bool {
+    (quantity - exact.max(Decimal::ZERO)).abs() < Decimal::ONE
+}
+
+fn quantity_of(lines: &[Counted], name: &str) -> Decimal {
+    let of_it = lines.iter().filter(|line| event_name(&line.metric) == name);
+    of_it.map(|line| Decimal::from(line.quantity)).sum()
+}
+
+/// Invoices of the last weeks that do not count what was reported for them, in words: that Stripe takes an event does
+/// not say that it counts.
+pub(super) async fn miscounts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
+    let now = stripe.env.clock.now();
+    let tx = stripe.db.read_as_service("reported_by_invoice", &[tenant]).await?;
+    let sums = charge_ways::sums(&tx, tenant, now.saturating_sub(LOOKED_AT_AGAIN).unwrap_or(now)).await?;
+    tx.rollback().await?;
+    let mut found = Vec::new();
+    let mut read: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    for (invoice, name, sum) in sums {
+        if !read.contains_key(&invoice) {
+            read.insert(invoice.clone(), counted(stripe, &invoice).await?);
+        }
+        let quantity = quantity_of(read.get(&invoice).map_or(&[], Vec::as_slice), &name);
+        if !is_shown(quantity, sum) {
+            let sum = Quantity::from_decimal(sum);
+            found.push(format!("invoice {invoice} counts {quantity} of {name}, and {sum} were reported for it"));
+        }
+    }
+    Ok(found)
 }
 
 /// Writes what an operator found out about an event in doubt; false where this charge has none. One that does not count

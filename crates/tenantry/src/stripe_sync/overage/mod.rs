@@ -90,9 +90,12 @@ pub async fn resolve(stripe: &Stripe, tenant: Uuid, charge: Uuid, counts: bool) 
     resolved
 }
 
-/// What was told to be in doubt: meter events of a tenant of which nobody can know whether they count.
+/// What an operator has to look at, in words: meter events of a tenant of which nobody can know whether they count, and
+/// invoices that do not count what was reported for them.
 pub async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
-    events::doubts(stripe, tenant).await
+    let mut found = events::doubts(stripe, tenant).await?;
+    found.extend(events::miscounts(stripe, tenant).await?);
+    Ok(found)
 }
 
 async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, SyncError> {
