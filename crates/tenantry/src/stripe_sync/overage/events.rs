@@ -171,7 +171,8 @@ pub(super) async fn count(
 
 /// Mirrors a draft whose quantities changed: no event of Stripe's tells of that.
 async fn mirror(stripe: &Stripe, lease: &Lease, id: &str) -> Result<(), SyncError> {
-    mirrored::mirror(stripe, lease, &invoice(stripe, id).await?).await
+    let draft = invoice(stripe, id).await?;
+    Box::pin(mirrored::mirror(stripe, lease, &draft)).await
 }
 
 /// The event of a charge, where the draft counts its metric over its period.

@@ -60,7 +60,7 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
             None => rest.push(charge),
         }
     }
-    let rest = events::settle(stripe, lease, rest).await?;
+    let rest = Box::pin(events::settle(stripe, lease, rest)).await?;
     if rest.is_empty() {
         return Ok(());
     }
@@ -69,7 +69,7 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
         Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
         Target::Own => own::bill(stripe, lease, &customer, &rest).await,
         target => {
-            for charge in &events::count(stripe, lease, (&customer, &target), rest).await? {
+            for charge in &Box::pin(events::count(stripe, lease, (&customer, &target), rest)).await? {
                 put(stripe, lease, charge, &target).await?;
             }
             Ok(())
