@@ -32,7 +32,6 @@ pub(super) enum StripeCommand {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "answer", args = ["counted", "not_counted"], required = true, multiple = false)]
 pub(super) struct Resolve {
     /// The tenant
     #[arg(long, value_name = "UUID")]
@@ -41,10 +40,10 @@ pub(super) struct Resolve {
     #[arg(long, value_name = "UUID")]
     charge: Uuid,
     /// Stripe counts it
-    #[arg(long)]
+    #[arg(long, required_unless_present = "not_counted")]
     counted: bool,
     /// Stripe does not count it: the charge becomes an invoice item
-    #[arg(long)]
+    #[arg(long, conflicts_with = "counted")]
     not_counted: bool,
 }
 
