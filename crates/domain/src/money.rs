@@ -98,6 +98,16 @@ impl Rate {
     pub fn as_decimal(self) -> Decimal {
         self.0
     }
+
+    /// The rate of one unit where this is that of `per`; none where that has more than 12 decimals, or no end.
+    pub fn of_one(self, per: u64) -> Option<Self> {
+        let per = i128::from(per.max(1));
+        // 12 digits before and 12 after the point: far below what 128 bits hold.
+        let scaled = self.0.mantissa() * 10_i128.pow(RATE_DECIMALS.checked_sub(self.0.scale())?);
+        let exact = scaled % per == 0;
+        let one = Decimal::try_from_i128_with_scale(scaled / per, RATE_DECIMALS).ok().filter(|_| exact)?;
+        Some(Self(one.normalize()))
+    }
 }
 
 impl FromStr for Rate {

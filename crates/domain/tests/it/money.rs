@@ -66,3 +66,22 @@ proptest! {
             i128::from(whole) * 1_000_000_000_000 + i128::from(fraction));
     }
 }
+
+#[test]
+fn a_rate_for_many_is_one_for_one_where_that_is_exact() {
+    let of_one = |rate: &str, per: u64| rate.parse::<Rate>().unwrap().of_one(per).map(|rate| rate.to_string());
+    for (rate, per, one) in [
+        ("2.25", 1, Some("2.25")),
+        ("2.25", 0, Some("2.25")),
+        ("0.2", 1000, Some("0.0002")),
+        ("3", 7, None),
+        ("21", 7, Some("3")),
+        ("0.000000000001", 1, Some("0.000000000001")),
+        ("0.000000000001", 10, None),
+        ("999999999999.999999999999", 1, Some("999999999999.999999999999")),
+        ("0", u64::MAX, Some("0")),
+        ("1", u64::MAX, None),
+    ] {
+        assert_eq!(of_one(rate, per).as_deref(), one, "{rate} for {per}");
+    }
+}

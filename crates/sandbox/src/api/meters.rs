@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use super::list::{page, same};
 use super::{Call, Route, get, post};
-use crate::engine::Work;
+use crate::engine::{Work, recount_drafts};
 use crate::fault::{Answer, Fault};
 use crate::http::{Kind, ONE, PAGE, Param, integer, object, one_of, param, text};
 use crate::model::{Meter, MeterEvent};
@@ -129,9 +129,11 @@ fn event(work: &mut Work, call: &Call) -> Answer {
         let message = format!("An event already exists with identifier {identifier}.");
         return Err(Fault::invalid(message).code("duplicate_meter_event").param("identifier"));
     }
+    let customer = payload.get(&meter.customer_key).cloned().unwrap_or_default();
     let event = MeterEvent { id: work.id("mev_", 24), identifier, created: work.now, event_name, timestamp, payload };
     let shown = work.meter_event_json(&event);
     work.state.meter_events.put(event);
+    recount_drafts(work, &customer)?;
     Ok(shown)
 }
 

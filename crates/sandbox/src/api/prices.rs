@@ -10,7 +10,7 @@ use crate::http::{
     Args, CREATED, Kind, METADATA, ONE, PAGE, Param, boolean, integer, object, objects, one_of, param, text, texts,
     unsupported,
 };
-use crate::model::{Price, Product, Recurring, Tier, TiersMode};
+use crate::model::{Price, Product, Recurring, Tier, TiersMode, Transform};
 
 const INTERVALS: &[&str] = &["day", "week", "month", "year"];
 const RECURRING: &[Param] = &[
@@ -51,7 +51,7 @@ const CREATE: &[Param] = &[
     ),
     one_of("tiers_mode", &["graduated", "volume"]),
     boolean("transfer_lookup_key"),
-    unsupported("transform_quantity"),
+    object("transform_quantity", &[integer("divide_by").required(), one_of("round", &["down", "up"]).required()]),
 ];
 const UPDATE: &[Param] = &[
     boolean("active"),
@@ -156,8 +156,27 @@ pub(super) fn price_of(work: &mut Work, args: &Args, product: &str) -> Result<Pr
         unit_amount: unit_amount.filter(|_| !tiered),
         tiers,
         tiers_mode: tiered.then_some(mode),
+        transform: transform(args, tiered)?,
         recurring: if args.has("recurring") { Some(recurring(work, &args.object("recurring"))?) } else { None },
     })
+}
+
+/// Tiers count units, so that only a price of one amount can divide them.
+fn transform(args: &Args, tiered: bool) -> Result<Option<Transform>, Fault> {
+    if !args.has("transform_quantity") {
+        return Ok(None);
+    }
+    if tiered {
+        let message = "`transform_quantity` cannot be combined with `tiers`.";
+        return Err(Fault::invalid(message).param("transform_quantity"));
+    }
+    let args = args.object("transform_quantity");
+    let divide_by = args.integer("divide_by").unwrap_or(1);
+    if divide_by < 1 {
+        let message = "Invalid divide_by: must be at least 1.";
+        return Err(Fault::invalid(message).param("transform_quantity[divide_by]"));
+    }
+    Ok(Some(Transform { divide_by, rounds_up: args.is("round", "up") }))
 }
 
 /// An amount that is given whole or as a decimal.

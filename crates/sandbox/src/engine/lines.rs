@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use super::price::{amount, exponent};
 use super::work::Work;
 use crate::fault::Fault;
-use crate::model::{Item, Line, LineParent, Metadata, Price, Subscription, Time};
+use crate::model::{Invoice, InvoiceStatus, Item, Line, LineParent, Metadata, Price, Subscription, Time};
 
 impl Work {
     /// A line for an item of a subscription over its period.
@@ -68,14 +68,43 @@ pub(super) fn metered_lines(work: &mut Work, subscription: &Subscription) -> Res
         if !price.metered() {
             continue;
         }
-        let used = super::meters::usage(work, &price, &subscription.customer, item.period_start, item.period_end);
-        let text = format!("{used} × {} (at {})", work.product_name(&price), rate(&price));
-        let mut line = work.item_line(subscription, item, amount(&price, used), text);
-        line.quantity = Some(used);
+        let mut line = work.item_line(subscription, item, 0, String::new());
         line.unit_amount = price.unit_amount;
+        count(work, &mut line, &price, &subscription.customer);
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// Brings a metered line to what was counted for its period.
+fn count(work: &Work, line: &mut Line, price: &Price, customer: &str) {
+    let used = super::meters::usage(work, price, customer, line.period_start, line.period_end);
+    line.quantity = Some(used);
+    line.amount = amount(price, used);
+    line.description = format!("{used} × {} (at {})", work.product_name(price), rate(price));
+}
+
+/// Counts the metered lines of a customer's drafts again: what is reported for their periods goes on them until they
+/// are final. The lines keep their prices, whatever the subscription has by now.
+pub(crate) fn recount_drafts(work: &mut Work, customer: &str) -> Result<(), Fault> {
+    let of_it = |invoice: &&Invoice| invoice.customer == customer && invoice.status == InvoiceStatus::Draft;
+    let drafts: Vec<Invoice> = work.state.invoices.iter().filter(of_it).cloned().collect();
+    for mut draft in drafts {
+        let mut is_metered = false;
+        for line in draft.lines.iter_mut().filter(|line| line.parent.subscription_item.is_some()) {
+            let price = line.price.as_ref().and_then(|price| work.state.prices.get(price)).cloned();
+            if let Some(price) = price.filter(Price::metered) {
+                count(work, line, &price, customer);
+                is_metered = true;
+            }
+        }
+        if is_metered {
+            let id = draft.id.clone();
+            work.state.invoices.put(draft);
+            super::invoice::refresh(work, &id)?;
+        }
+    }
+    Ok(())
 }
 
 /// `$29.00 / month`, or that it has tiers.

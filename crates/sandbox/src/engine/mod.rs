@@ -27,7 +27,7 @@ pub(crate) use due::{next_due, run_due};
 pub(crate) use finalize::{finalize, void};
 pub(crate) use invoice::{NewInvoice, draft, line_of_item, refresh_tax};
 pub(crate) use items::{NewItem, attach_item};
-pub(crate) use lines::{day, money, rate, stamp};
+pub(crate) use lines::{day, money, rate, recount_drafts, stamp};
 pub(crate) use payment::{Charge, Payment, attach, charge_fault, needs_confirmation, paid_out_of_band, pay, tokens};
 pub(crate) use period::Calendar;
 pub(crate) use price::{amount, exponent, round, unit_decimal};

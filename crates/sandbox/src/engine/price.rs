@@ -13,11 +13,19 @@ const MOST: i64 = 999_999_999_999;
 pub(crate) fn amount(price: &Price, quantity: i64) -> i64 {
     let quantity = quantity.max(0);
     let exact = match price.tiers_mode {
-        None => price.unit_amount.unwrap_or_default().checked_mul(quantity.into()),
+        None => price.unit_amount.unwrap_or_default().checked_mul(packages(price, quantity).into()),
         Some(TiersMode::Volume) => volume(price, quantity),
         Some(TiersMode::Graduated) => graduated(price, quantity),
     };
     exact.map_or(MOST, round)
+}
+
+/// What is paid for: units, or packages of them.
+fn packages(price: &Price, quantity: i64) -> i64 {
+    let Some(transform) = price.transform else { return quantity };
+    let whole = quantity / transform.divide_by.max(1);
+    let has_rest = quantity % transform.divide_by.max(1) > 0;
+    whole + i64::from(transform.rounds_up && has_rest)
 }
 
 /// Rounds minor units to whole ones, at most the largest amount.
@@ -64,7 +72,7 @@ pub(crate) fn exponent(currency: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Tier;
+    use crate::model::{Tier, Transform};
 
     fn tiered(mode: TiersMode) -> Price {
         let tier = |up_to, unit: &str, flat: Option<i64>| Tier {
@@ -85,8 +93,31 @@ mod tests {
             unit_amount: None,
             tiers: vec![tier(Some(100), "0", None), tier(Some(200), "1.5", None), tier(None, "0.5", Some(10))],
             tiers_mode: Some(mode),
+            transform: None,
             recurring: None,
         }
+    }
+
+    #[test]
+    fn packages_are_begun_or_full() {
+        let price = |rounds_up| Price {
+            unit_amount: Some("2.5".parse().unwrap()),
+            tiers: Vec::new(),
+            tiers_mode: None,
+            transform: Some(Transform { divide_by: 20, rounds_up }),
+            ..tiered(TiersMode::Volume)
+        };
+        let quantities = [0, 1, 20, 21, 40, 60];
+        assert_eq!(quantities.map(|quantity| amount(&price(true), quantity)), [0, 3, 3, 5, 5, 8]);
+        assert_eq!(quantities.map(|quantity| amount(&price(false), quantity)), [0, 0, 3, 3, 5, 8]);
+    }
+
+    #[test]
+    fn fractions_of_a_minor_unit_are_multiplied_before_they_are_rounded() {
+        let unit = Some("0.000000000001".parse().unwrap());
+        let price = Price { unit_amount: unit, tiers_mode: None, ..tiered(TiersMode::Volume) };
+        let quantities = [1, 499_999_999_999, 500_000_000_000, 999_999_999_999];
+        assert_eq!(quantities.map(|quantity| amount(&price, quantity)), [0, 0, 1, 1]);
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn price(id: &str, cents: i64, interval: &str) -> Price {
         unit_amount: Some(Decimal::from(cents)),
         tiers: Vec::new(),
         tiers_mode: None,
+        transform: None,
         recurring: Some(Recurring { interval: interval.into(), interval_count: 1, meter: None, metered: false }),
     }
 }

@@ -39,7 +39,19 @@ pub(crate) struct Price {
     pub(crate) unit_amount: Option<Decimal>,
     pub(crate) tiers: Vec<Tier>,
     pub(crate) tiers_mode: Option<TiersMode>,
+    /// What the quantity is divided by before it is priced. States of before have none.
+    #[serde(default)]
+    pub(crate) transform: Option<Transform>,
     pub(crate) recurring: Option<Recurring>,
+}
+
+/// `transform_quantity`: a quantity becomes packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transform {
+    /// At least 1.
+    pub(crate) divide_by: i64,
+    /// Up where there is a rest, else down.
+    pub(crate) rounds_up: bool,
 }
 
 /// How often a price is due.

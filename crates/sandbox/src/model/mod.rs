@@ -10,7 +10,7 @@ mod schedule;
 mod session;
 mod subscription;
 
-pub(crate) use catalog::{Meter, MeterEvent, Price, Product, Recurring, Tier, TiersMode};
+pub(crate) use catalog::{Meter, MeterEvent, Price, Product, Recurring, Tier, TiersMode, Transform};
 pub(crate) use customer::{Address, Customer, TaxId};
 pub(crate) use delivery::{Attempt, Delivery, DeliveryState, Endpoint, Event};
 pub(crate) use invoice::{Credited, Invoice, InvoiceItem, InvoiceStatus, Line, LineParent};

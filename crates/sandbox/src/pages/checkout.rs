@@ -137,7 +137,11 @@ fn checkout(work: &Work, session: &Session, message: Option<String>, form: Fille
     let lines: Vec<Line> = prices
         .clone()
         .map(|(item, price)| Line {
-            name: format!("{} × {}", item.quantity.unwrap_or(1), work.product_name(price)),
+            name: match item.quantity {
+                Some(quantity) => format!("{quantity} × {}", work.product_name(price)),
+                // What will be counted is not known yet.
+                None => work.product_name(price),
+            },
             rate: rate(price),
             amount: if free { "free for now".to_owned() } else { money(work.line_item_amount(item)) },
         })

@@ -49,6 +49,9 @@ impl Work {
                 "usage_type": if recurring.metered { "metered" } else { "licensed" },
             })
         });
+        let transform = price.transform.map(|transform| {
+            json!({ "divide_by": transform.divide_by, "round": if transform.rounds_up { "up" } else { "down" } })
+        });
         json!({
             "id": price.id,
             "object": "price",
@@ -65,7 +68,7 @@ impl Work {
             "recurring": recurring,
             "tax_behavior": price.tax_behavior,
             "tiers_mode": mode,
-            "transform_quantity": null,
+            "transform_quantity": transform,
             "type": if price.recurring.is_some() { "recurring" } else { "one_time" },
             "unit_amount": whole(price.unit_amount),
             "unit_amount_decimal": price.unit_amount.map(unit_decimal),

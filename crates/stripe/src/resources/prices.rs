@@ -73,6 +73,8 @@ object! {
         tiers_mode: Option<TiersMode>,
         /// The tiers, where they are expanded.
         tiers: Vec<Tier>,
+        /// What the quantity is divided by before it is priced.
+        transform_quantity: Option<TransformRead>,
         /// How often, where it recurs.
         recurring: Option<Recurring>,
         /// Whether it recurs.
@@ -103,6 +105,16 @@ object! {
         meter: Option<String>,
         /// Where the quantity comes from.
         usage_type: Option<UsageType>,
+    }
+}
+
+object! {
+    /// What a quantity is divided by.
+    TransformRead {
+        /// By this.
+        divide_by: i64,
+        /// `up` or `down`.
+        round: String,
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Request {
     Resume,
     /// Bring the seats that are paid for to the number of members.
     Seats,
+    /// Bring the metered items to what the plan charges above what is included.
+    Metered,
 }
 
 impl Request {
@@ -72,6 +74,7 @@ impl Request {
             Self::Cancel => "cancel",
             Self::Resume => "resume",
             Self::Seats => "seats",
+            Self::Metered => "metered",
         }
     }
 
@@ -84,6 +87,7 @@ impl Request {
             Self::Cancel => "billing.cancel_requested",
             Self::Resume => "billing.resume_requested",
             Self::Seats => "billing.seats_requested",
+            Self::Metered => "billing.metered_items_requested",
         }
     }
 
@@ -189,6 +193,8 @@ pub enum Asked {
     Resume,
     /// Bring seats to members.
     Seats,
+    /// Bring metered items to the plan.
+    Metered,
 }
 
 /// How long an upgrade may be charged as a preview showed it.
@@ -327,6 +333,10 @@ async fn judge(tx: &Tx, tenant: &LockedTenant, asked: &Asked, now: Timestamp) ->
         Asked::Seats => {
             plan_choice::paid(&present)?;
             Request::Seats
+        }
+        Asked::Metered => {
+            plan_choice::paid(&present)?;
+            Request::Metered
         }
     })
 }

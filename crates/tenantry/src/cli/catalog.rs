@@ -66,7 +66,13 @@ async fn pushed(session: &Session, catalog: &Catalog, is_dry: bool) -> Result<()
             return "Stripe has the catalog as it is; nothing to do".to_owned();
         }
         let rows = changes.iter().map(|change| {
-            let object = change.interval.map_or_else(|| "product".to_owned(), |interval| format!("price a {interval}"));
+            let object = match (&change.metric, change.interval, change.action) {
+                (Some(metric), _, Action::MakeMeter) => format!("meter of {metric}"),
+                (Some(metric), None, _) => format!("product of {metric}"),
+                (Some(metric), Some(interval), _) => format!("overage of {metric} a {interval}"),
+                (None, None, _) => "product".to_owned(),
+                (None, Some(interval), _) => format!("price a {interval}"),
+            };
             [
                 change.plan_id.clone(),
                 object,
@@ -82,7 +88,7 @@ async fn pushed(session: &Session, catalog: &Catalog, is_dry: bool) -> Result<()
 /// The table says it of what would be done and of what was done alike.
 fn words(action: Action) -> &'static str {
     match action {
-        Action::MakeProduct | Action::MakePrice => "made",
+        Action::MakeProduct | Action::MakePrice | Action::MakeMeter => "made",
         Action::UpdateProduct => "changed",
         Action::ArchiveProduct => "archived",
         Action::ReplacePrice => "replaced",

@@ -12,7 +12,7 @@ use super::{Failure, Session};
 use crate::deployment::Deployment;
 use crate::storage::StoreError;
 use crate::storage::stripe::events::{self as rows, EventRow};
-use crate::stripe_sync::reconcile;
+use crate::stripe_sync::{overage, reconcile};
 use crate::tenancy::security::clean;
 use crate::write_tx;
 
@@ -27,6 +27,24 @@ pub(super) enum StripeCommand {
     Replay(Replay),
     /// Compare every customer, subscription and open invoice with Stripe; exit 1 where they differ
     Reconcile(Reconcile),
+    /// Say whether a meter event counts that `reconcile` tells to be in doubt
+    Resolve(Resolve),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Resolve {
+    /// The tenant
+    #[arg(long, value_name = "UUID")]
+    tenant: Uuid,
+    /// The charge, which is the identifier of the event
+    #[arg(long, value_name = "UUID")]
+    charge: Uuid,
+    /// Stripe counts it
+    #[arg(long, required_unless_present = "not_counted")]
+    counted: bool,
+    /// Stripe does not count it: the charge becomes an invoice item
+    #[arg(long, conflicts_with = "counted")]
+    not_counted: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +107,7 @@ pub(super) async fn run(session: &Session, command: StripeCommand) -> Result<Exi
             StripeCommand::Events(events) => listed(session, opened, events).await,
             StripeCommand::Replay(replay) => replayed(session, opened, replay).await,
             StripeCommand::Reconcile(reconcile) => reconciled(session, opened, reconcile).await,
+            StripeCommand::Resolve(resolve) => resolved(session, opened, resolve).await,
         })
         .await
 }
@@ -148,6 +167,22 @@ async fn replayed(session: &Session, opened: &Deployment, replay: &Replay) -> Re
     }
     session.out.print(&json!({ "replayed": revived }), || {
         format!("{revived} to be handled again, by the server that runs or the next one")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn resolved(session: &Session, opened: &Deployment, asked: &Resolve) -> Result<ExitCode, Failure> {
+    let stripe = crate::server::stripe::for_command(&session.config, &session.env, &opened.db)?;
+    let is_resolved = overage::resolve(&stripe, asked.tenant, asked.charge, asked.counted)
+        .await
+        .map_err(|error| Failure::wrong(error.to_string()))?;
+    if !is_resolved {
+        return Err(Failure::wrong(format!("the charge {} of this tenant has no meter event in doubt", asked.charge)));
+    }
+    let value = json!({ "chargeId": asked.charge, "counted": asked.counted });
+    session.out.print(&value, || {
+        let how = if asked.counted { "counts at Stripe" } else { "becomes an invoice item" };
+        format!("the charge {} {how}", asked.charge)
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use secrets::{JwtSecret, jwt_secret};
-pub use stripe::{SandboxSecrets, StripeAccess, UpgradeCharge, sandbox_folder, stripe_access};
+pub use stripe::{OverageBilling, SandboxSecrets, StripeAccess, UpgradeCharge, sandbox_folder, stripe_access};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "tenantry.toml";
@@ -91,6 +91,8 @@ pub struct Config {
     pub payment_grace_hours: u32,
     /// When an upgrade is charged.
     pub upgrade_charge: UpgradeCharge,
+    /// What overage of a paid month becomes.
+    pub overage_billing: OverageBilling,
     /// Whether Stripe computes taxes.
     pub automatic_tax: bool,
     /// Whether checkout asks for the billing address.
@@ -196,6 +198,7 @@ struct Defaults {
     stripe_api_url: &'static str,
     payment_grace_hours: u32,
     upgrade_charge: UpgradeCharge,
+    overage_billing: OverageBilling,
     automatic_tax: bool,
     collect_address: bool,
     collect_tax_ids: bool,
@@ -225,6 +228,7 @@ const DEFAULTS: Defaults = Defaults {
     stripe_api_url: STRIPE_API,
     payment_grace_hours: 7 * 24,
     upgrade_charge: UpgradeCharge::Now,
+    overage_billing: OverageBilling::Items,
     automatic_tax: false,
     collect_address: false,
     collect_tax_ids: false,
@@ -355,6 +359,7 @@ mod tests {
             ("env = \"production\"\nsmtp_url = \"smtps://hunter2@mail.example\"", "app_url: "),
             ("listen = \"nowhere\"", "listen: "),
             ("env = \"staging\"", "env: "),
+            ("overage_billing = \"metre\"", "overage_billing: "),
             ("pool_size = [", "expected"),
         ] {
             let dir = tempfile::tempdir().unwrap();

@@ -26,6 +26,16 @@ pub enum UpgradeCharge {
     NextInvoice,
 }
 
+/// What overage of a paid month becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverageBilling {
+    /// Invoice items with our amounts.
+    Items,
+    /// Quantities of Stripe's meters, which Stripe prices.
+    Meter,
+}
+
 /// What stands behind billing.
 #[derive(Debug, Clone)]
 pub enum StripeAccess {

@@ -10,7 +10,7 @@ use tenantry_stripe::{Client, ClientError, ClientSettings};
 
 use super::ServeError;
 use super::sandbox::{self, Place, Start, client_secrets, webhook_url};
-use crate::config::{Config, ConfigError, STRIPE_API, StripeAccess, UpgradeCharge, stripe_access};
+use crate::config::{Config, ConfigError, OverageBilling, STRIPE_API, StripeAccess, UpgradeCharge, stripe_access};
 use crate::deployment::DeploymentError;
 use crate::env::Env;
 use crate::storage::Database;
@@ -48,6 +48,14 @@ pub(super) async fn start(
                 tracing::warn!(
                     plans,
                     "prices are not at Stripe, so these cannot be bought: run `tenantry catalog push`"
+                );
+            }
+            let unmetered = at_stripe::metered::missing(&stripe, catalog).await.map_err(DeploymentError::from)?;
+            if !unmetered.is_empty() {
+                let overage = unmetered.join(", ");
+                tracing::warn!(
+                    overage,
+                    "metered prices are not at Stripe, so this overage goes out as invoice items: run `tenantry catalog push`"
                 );
             }
             let mode = if config.is_stripe_live() { "live mode" } else { "test mode" };
@@ -135,6 +143,10 @@ fn settings(config: &Config, webhook_secrets: Vec<SecretString>) -> Settings {
         upgrade_charge: match config.upgrade_charge {
             UpgradeCharge::Now => stripe_sync::UpgradeCharge::Now,
             UpgradeCharge::NextInvoice => stripe_sync::UpgradeCharge::NextInvoice,
+        },
+        overage_billing: match config.overage_billing {
+            OverageBilling::Items => stripe_sync::OverageBilling::Items,
+            OverageBilling::Meter => stripe_sync::OverageBilling::Meter,
         },
         automatic_tax: config.automatic_tax,
         collect_address: config.collect_address,

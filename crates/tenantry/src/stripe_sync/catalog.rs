@@ -3,9 +3,14 @@
 //! Prices are found by lookup key. An amount that changed is a new price that takes the lookup key over; the price
 //! before it stays as it is for those who pay it. Nothing is made twice, however often or at once this runs: what is
 //! there is looked at first, and what is made has an id or an idempotency key that follows from what it is.
+//!
+//! Where overage is billed by meters, so do a meter and a product for each metric, and a metered price for each plan and
+//! metric that has overage ([`metered`]).
 
 mod apply;
 mod decide;
+mod express;
+pub mod metered;
 
 use serde::Serialize;
 use tenantry_domain::plan::{Catalog, Plan};
@@ -58,19 +63,23 @@ pub enum Action {
     NotePrice,
     /// The interval left the catalog: its price is no longer offered. It stays for those who pay it.
     WithdrawPrice,
+    /// The meter of a metric is made.
+    MakeMeter,
 }
 
 /// One difference between the catalog and Stripe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// The plan.
+    /// The plan; of a metric's meter or product the first one that needs it.
     pub plan_id: String,
-    /// The interval of the price; none for a product.
+    /// The metric whose overage it is about, where it is about that.
+    pub metric: Option<String>,
+    /// The interval of the price; none for a product or a meter.
     pub interval: Option<&'static str>,
     /// What is done.
     pub action: Action,
-    /// Stripe's id of what is made or changed; none for a price that is not made yet.
+    /// Stripe's id of what is made or changed; none for a price or a meter that is not made yet.
     pub id: Option<String>,
     /// For people: from what to what.
     pub detail: String,
@@ -91,11 +100,23 @@ pub enum PushError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A product of ours was deleted at Stripe, where its id is not given again.
-    #[error("the product {0} was deleted at Stripe: give its plan another id in the catalog")]
+    #[error("the product {0} was deleted at Stripe: give its plan or metric another name in the catalog")]
     ProductDeleted(String),
     /// An answer without what it must have.
     #[error("Stripe answers with a price {0} that is not the one that was asked for")]
     WrongPrice(String),
+    /// What a plan charges above what is included has no words at Stripe.
+    #[error(
+        "plan `{plan}`, metric `{metric}`: the overage cannot be expressed as a price of Stripe's: {reason}; change it, or bill overage by items (overage_billing)"
+    )]
+    Inexpressible {
+        /// The plan.
+        plan: String,
+        /// The metric.
+        metric: String,
+        /// What of it.
+        reason: String,
+    },
     /// No key can be made.
     #[error(transparent)]
     Key(#[from] InvalidIdempotencyKey),
@@ -103,6 +124,7 @@ pub enum PushError {
 
 /// What [`push`] would do.
 pub async fn differences(stripe: &Stripe, catalog: &Catalog) -> Result<Vec<Change>, PushError> {
+    let metered = metered::Wanted::of(stripe, catalog)?;
     let known = known_prices(stripe).await?;
     let mut changes = Vec::new();
     for plan in catalog.plans().iter().filter(|plan| plan.prices.is_some()) {
@@ -112,11 +134,13 @@ pub async fn differences(stripe: &Stripe, catalog: &Catalog) -> Result<Vec<Chang
     for row in decide::left(catalog, &known) {
         changes.extend(apply::leave(stripe, row, catalog, true).await?);
     }
+    changes.extend(metered.bring(stripe, true).await?);
     Ok(changes)
 }
 
 /// Brings Stripe to the catalog, and notes in the database which price stands for which plan and interval.
 pub async fn push(stripe: &Stripe, catalog: &Catalog) -> Result<Vec<Change>, PushError> {
+    let metered = metered::Wanted::of(stripe, catalog)?;
     let known = known_prices(stripe).await?;
     let mut changes = Vec::new();
     for plan in catalog.plans().iter().filter(|plan| plan.prices.is_some()) {
@@ -128,6 +152,7 @@ pub async fn push(stripe: &Stripe, catalog: &Catalog) -> Result<Vec<Change>, Pus
     for row in decide::left(catalog, &known) {
         changes.extend(apply::leave(stripe, row, catalog, false).await?);
     }
+    changes.extend(metered.bring(stripe, false).await?);
     Ok(changes)
 }
 
@@ -152,6 +177,16 @@ async fn known_prices(stripe: &Stripe) -> Result<Vec<PriceRow>, StoreError> {
     known
 }
 
+/// A product by its id.
+async fn product_of(stripe: &Stripe, plan: &str, id: String) -> Result<Option<Product>, PushError> {
+    match stripe.client.get(&products::Retrieve { id: &id, expand: Vec::new() }).await {
+        Ok(product) if product.deleted => Err(PushError::ProductDeleted(id)),
+        Ok(product) => Ok(Some(product)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(source) => Err(failed(plan, source)),
+    }
+}
+
 /// What Stripe has of a plan.
 async fn look(stripe: &Stripe, plan: &Plan) -> Result<AtStripe, PushError> {
     let keys = INTERVALS.map(|interval| lookup_key(plan.id.as_str(), interval));
@@ -165,13 +200,7 @@ async fn look(stripe: &Stripe, plan: &Plan) -> Result<AtStripe, PushError> {
 }
 
 async fn product(stripe: &Stripe, plan: &str) -> Result<Option<Product>, PushError> {
-    let id = product_id(plan);
-    match stripe.client.get(&products::Retrieve { id: &id, expand: Vec::new() }).await {
-        Ok(product) if product.deleted => Err(PushError::ProductDeleted(id)),
-        Ok(product) => Ok(Some(product)),
-        Err(error) if error.is_missing() => Ok(None),
-        Err(source) => Err(failed(plan, source)),
-    }
+    product_of(stripe, plan, product_id(plan)).await
 }
 
 fn failed(plan: &str, source: StripeError) -> PushError {

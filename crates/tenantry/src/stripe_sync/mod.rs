@@ -12,6 +12,7 @@ pub mod events;
 pub mod farewell;
 pub mod inbox;
 pub mod invoices;
+pub mod metered;
 pub mod operations;
 pub mod overage;
 pub mod plans;
@@ -25,10 +26,13 @@ mod tell;
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use tenantry_stripe::{Client, IdempotencyKey, InvalidIdempotencyKey};
 use tokio::sync::Notify;
 
-pub use self::settings::{Settings, UpgradeCharge};
+pub use self::settings::{OverageBilling, Settings, UpgradeCharge};
 use crate::env::Env;
 use crate::storage::Database;
 
@@ -45,6 +49,11 @@ pub struct Stripe {
     pub settings: Arc<Settings>,
     /// Wakes this process's worker: there is something in the inbox.
     pub woken: Arc<Notify>,
+}
+
+/// A short text that stands for a long one in a key.
+fn digest(words: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(words))
 }
 
 impl Stripe {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::error::SyncError;
 use super::plans::KnownPrices;
 use super::sync::Lease;
-use super::{Stripe, apply, invoices, state};
+use super::{Stripe, apply, invoices, overage, state};
 use crate::storage::stripe::customers::{self, CustomerRow};
 use crate::storage::stripe::invoices::{self as rows, MirroredInvoice};
 
@@ -87,6 +87,9 @@ async fn compare_leased(stripe: &Stripe, lease: &Lease, fix: bool) -> Result<Vec
     for surplus in applied.surplus {
         let what = format!("the customer pays for a second subscription, {surplus}: cancel it at Stripe");
         found.push(difference(what, false));
+    }
+    for doubt in overage::doubts(stripe, lease.tenant_id).await? {
+        found.push(difference(doubt, false));
     }
     for (what, invoice) in invoices_that_differ(stripe, lease).await? {
         match &invoice {

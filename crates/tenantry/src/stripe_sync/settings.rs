@@ -12,6 +12,15 @@ pub enum UpgradeCharge {
     NextInvoice,
 }
 
+/// What overage of a paid month becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverageBilling {
+    /// Invoice items with our amounts.
+    Items,
+    /// Quantities of Stripe's meters, which Stripe prices.
+    Meter,
+}
+
 /// What the deployment decides.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,6 +32,8 @@ pub struct Settings {
     pub payment_grace: SignedDuration,
     /// When an upgrade is charged.
     pub upgrade_charge: UpgradeCharge,
+    /// What overage of a paid month becomes.
+    pub overage_billing: OverageBilling,
     /// Whether Stripe computes taxes.
     pub automatic_tax: bool,
     /// Whether checkout asks for the billing address.

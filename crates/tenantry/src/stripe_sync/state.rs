@@ -5,6 +5,7 @@ use tenantry_stripe::invoices::{self, Invoice, InvoiceStatus};
 use tenantry_stripe::subscriptions::{self, StatusFilter, Subscription, SubscriptionItem, SubscriptionStatus};
 use tenantry_stripe::{Client, Expandable, StripeError, customers};
 
+use super::catalog::metered::metric_of;
 use super::plans::PriceNames;
 
 /// Statuses from the one that counts most down, for a customer with more than one subscription.
@@ -34,6 +35,17 @@ pub struct PendingChange {
     pub at: Timestamp,
 }
 
+/// An item of a subscription that charges the overage of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeteredItem {
+    /// Stripe's id.
+    pub id: String,
+    /// Stripe's id of its price.
+    pub price_id: String,
+    /// The metric.
+    pub metric: String,
+}
+
 /// A subscription at Stripe, as far as a tenant is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionState {
@@ -51,6 +63,8 @@ pub struct SubscriptionState {
     pub plan: PlanChoice,
     /// Seats.
     pub quantity: i32,
+    /// The items beside it that charge overage by a meter.
+    pub metered: Vec<MeteredItem>,
     /// Where usage periods are counted from: of a trial its start, else Stripe's anchor.
     pub anchor: Timestamp,
     /// Billing period.
@@ -214,6 +228,7 @@ fn state(
         schedule_id: subscription.schedule.as_ref().map(|schedule| schedule.id().to_owned()),
         status: subscription.status.clone(),
         quantity: item.quantity.and_then(|quantity| i32::try_from(quantity).ok()).unwrap_or(1).max(1),
+        metered: metered_items(subscription),
         anchor,
         period,
         started_at: subscription.start_date.or(subscription.created).unwrap_or(period.0),
@@ -230,6 +245,15 @@ fn state(
         overdue_since: None,
         plan,
     })
+}
+
+/// The items of a subscription that charge overage by a meter of ours.
+pub fn metered_items(subscription: &Subscription) -> Vec<MeteredItem> {
+    let metered = subscription.items.data.iter().filter_map(|item| {
+        let metric = metric_of(&item.price)?.to_owned();
+        Some(MeteredItem { id: item.id.clone(), price_id: item.price.id.clone(), metric })
+    });
+    metered.collect()
 }
 
 /// Names of the notes that an upgrade leaves on the subscription.

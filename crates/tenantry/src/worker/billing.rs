@@ -14,11 +14,11 @@ use crate::storage::jobs::{ClaimedJob, Kinds};
 use crate::storage::stripe::operations::JOB as OPERATION_JOB;
 use crate::stripe_sync::apply::SYNC_JOB;
 use crate::stripe_sync::error::SyncError;
-use crate::stripe_sync::{Stripe, events, farewell, operations, overage, seats, sweep, sync};
+use crate::stripe_sync::{Stripe, events, farewell, metered, operations, overage, seats, sweep, sync};
 use crate::usage::charges::BILL_JOB;
 
 /// The kinds of jobs of this lane.
-pub(super) const KINDS: &[&str] = &[OPERATION_JOB, BILL_JOB, SYNC_JOB, seats::JOB, farewell::JOB];
+pub(super) const KINDS: &[&str] = &[OPERATION_JOB, BILL_JOB, SYNC_JOB, seats::JOB, metered::JOB, farewell::JOB];
 /// Jobs that are claimed at once: each makes calls, one after the other.
 const AT_ONCE: i64 = 10;
 /// How long a job waits whose customer is in somebody else's hands.
@@ -118,6 +118,7 @@ async fn run(stripe: &Stripe, job: &ClaimedJob) -> Result<Done, JobError> {
         BILL_JOB => overage::bill_tenant(stripe, job.tenant_id).await,
         SYNC_JOB => sync::sync_tenant(stripe, job.tenant_id).await.map(|_| true),
         seats::JOB => seats::reconcile(stripe, job.tenant_id).await,
+        metered::JOB => metered::reconcile(stripe, job.tenant_id).await,
         farewell::JOB => farewell::leave(stripe, job.tenant_id).await,
         _ => return Err(JobError::UnknownKind),
     };

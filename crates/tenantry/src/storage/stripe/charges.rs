@@ -24,6 +24,8 @@ pub struct OpenCharge {
     pub sequence: i32,
     /// Quantity above included.
     pub overage: Decimal,
+    /// The same of the charge before it, for the same metric and period; 0 of the first.
+    pub overage_before: Decimal,
     /// Minor units of the currency; negative gives back.
     pub amount_minor: i64,
     /// ISO 4217, lower case.
@@ -39,9 +41,11 @@ pub struct OpenCharge {
 query! {
     service OPEN = "
         select c.id, c.metric, c.billing_period_start, p.period_end, c.sequence, c.overage_amount,
-               c.charge_amount_cents, c.currency, c.state, c.created_at, c.inputs
+               c.charge_amount_cents, c.currency, c.state, c.created_at, c.inputs, coalesce(b.overage_amount, 0)
         from tenantry.overage_charges c
         join tenantry.usage_periods p on p.tenant_id = c.tenant_id and p.period_start = c.billing_period_start
+        left join tenantry.overage_charges b on b.tenant_id = c.tenant_id and b.metric = c.metric
+            and b.billing_period_start = c.billing_period_start and b.sequence = c.sequence - 1
         where c.tenant_id = $1 and c.state <> 'billed'
         order by c.billing_period_start, c.metric, c.sequence";
     service CARRY = "
@@ -90,5 +94,6 @@ fn from_row(row: &Row) -> Result<OpenCharge, StoreError> {
         state: row.col(8)?,
         created_at: row.col(9)?,
         inputs: row.col(10)?,
+        overage_before: row.col(11)?,
     })
 }

@@ -48,6 +48,7 @@ impl Writer<'_> {
         segments::set_subscription_anchor(tx, (tenant.id(), id), found.anchor, found.period, now).await?;
         self.state(id, found, &access).await?;
         self.follow_with_seats(found, &plan.plan).await?;
+        self.follow_with_metered(found, &plan).await?;
         let payload = json!({
             "planId": plan.id, "planVersion": plan.version, "interval": found.plan.interval,
             "status": found.status.as_str(), "at": at.to_string(), "continuesPeriod": continues,

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tenantry_domain::plan::Plan;
 use uuid::Uuid;
 
-use super::Stripe;
 use super::error::SyncError;
 use super::state::{CustomerState, SubscriptionState};
 use super::sync::Lease;
+use super::{Stripe, metered};
 use crate::notices::{self, Notice, data};
 use crate::storage::jobs::{self, NewJob};
 use crate::storage::stripe::customers;
@@ -24,6 +24,7 @@ use crate::tenancy::Actor;
 use crate::tenancy::audit::{self, Deed};
 use crate::tenancy::members::SEATS_JOB;
 use crate::usage::plan_change::NewTerms;
+use crate::usage::plans::PlanBook;
 use crate::write_tx;
 
 /// Kind of the jobs that look at a tenant's customer again.
@@ -205,6 +206,19 @@ impl Writer<'_> {
             return Ok(());
         }
         self.job(SEATS_JOB, format!("{} {} {}", found.id, found.price_id, found.period.0), self.now).await
+    }
+
+    /// Asks for metered items where those of the subscription are not what its plan charges above what is included.
+    async fn follow_with_metered(self, found: &SubscriptionState, plan: &PlanNow) -> Result<(), SyncError> {
+        // Of the version that prices the running period: a later one counts from the next period on.
+        let mut plans = PlanBook::default();
+        plans.fetch(self.tx, [plan.key()]).await?;
+        let plan = plans.get(&plan.id, plan.version)?;
+        let wanted = metered::wanted(self.tx, &self.stripe.settings, plan, &found.plan.interval).await?;
+        match metered::due(found, &wanted, self.now) {
+            Some((key, at)) => self.job(metered::JOB, key, at).await,
+            None => Ok(()),
+        }
     }
 
     async fn job(self, kind: &str, dedupe_key: String, at: Timestamp) -> Result<(), SyncError> {

@@ -44,6 +44,7 @@ impl Writer<'_> {
         }
         self.state(current.id, found, &access).await?;
         self.follow_with_seats(found, &plan.plan).await?;
+        self.follow_with_metered(found, &plan).await?;
         if access.is_full != current.has_full_access {
             self.access_changed(current, found, access.is_full, &plan).await?;
             applied.changes.push(format!("access is {}", if access.is_full { "restored" } else { "narrowed" }));

@@ -139,6 +139,7 @@ pub(super) async fn leave(
     }
     changes.push(Change {
         plan_id: row.plan_id.clone(),
+        metric: None,
         interval: INTERVALS.into_iter().find(|interval| *interval == row.interval),
         action: Action::WithdrawPrice,
         id: Some(row.price_id.clone()),

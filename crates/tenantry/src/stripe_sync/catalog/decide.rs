@@ -88,13 +88,13 @@ impl Step<'_> {
 
 /// What is told of a product.
 pub(super) fn of_product(plan: &str, action: Action, detail: String) -> Change {
-    Change { plan_id: plan.to_owned(), interval: None, action, id: Some(product_id(plan)), detail }
+    Change { plan_id: plan.to_owned(), metric: None, interval: None, action, id: Some(product_id(plan)), detail }
 }
 
 fn of_price(wanted: &Wanted<'_>, action: Action, id: Option<String>, more: &str) -> Change {
     let seat = if wanted.plan.per_seat { " and seat" } else { "" };
     let detail = format!("{} a {}{seat}{more}", wanted.amount, wanted.interval);
-    Change { plan_id: wanted.plan.id.to_string(), interval: Some(wanted.interval), action, id, detail }
+    Change { plan_id: wanted.plan.id.to_string(), metric: None, interval: Some(wanted.interval), action, id, detail }
 }
 
 /// The prices that a plan has in the catalog.

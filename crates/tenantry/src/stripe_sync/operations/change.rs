@@ -17,8 +17,9 @@ use super::{Operation, StepError, Trouble, confirm, key, link, price, seats, tol
 use crate::storage::stripe::prices::PriceRow;
 use crate::storage::stripe::subscriptions::LinkRow;
 use crate::storage::subscriptions;
-use crate::stripe_sync::state::{CHANGED_AT, CHANGED_TO};
-use crate::stripe_sync::{Stripe, UpgradeCharge, sync};
+use crate::stripe_sync::catalog::metered::{INTERVAL, metric_of};
+use crate::stripe_sync::state::{CHANGED_AT, CHANGED_TO, metered_items};
+use crate::stripe_sync::{Stripe, UpgradeCharge, metered, sync};
 
 pub(super) async fn upgrade(
     stripe: &Stripe,
@@ -38,7 +39,9 @@ pub(super) async fn upgrade(
     release(stripe, operation, &found).await?;
     // Another price sets the quantity to 1 unless it is sent along.
     let quantity = seats::needed(stripe, operation.tenant_id, plan.0).await?;
-    let change = Change { subscription: &found.id, item: &link.item_id, price: &price.price_id, quantity };
+    let metered = metered_items(&found);
+    let removed = metered::removed_by(&metered, &price.interval);
+    let change = Change { subscription: &found.id, item: &link.item_id, price: &price.price_id, quantity, removed };
     let prorations = match stripe.settings.upgrade_charge {
         UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
         UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
@@ -100,18 +103,21 @@ struct Change<'a> {
     item: &'a str,
     price: &'a str,
     quantity: u64,
+    /// Items that cannot stay beside it.
+    removed: Vec<ItemParameters<'a>>,
 }
 
 impl<'a> Change<'a> {
     fn request(&self, charge: ProrationBehavior, at: Timestamp) -> Update<'a> {
+        let changed = ItemParameters {
+            id: Some(self.item),
+            price: Some(self.price),
+            quantity: Some(self.quantity),
+            ..ItemParameters::default()
+        };
         Update {
             id: self.subscription,
-            items: vec![ItemParameters {
-                id: Some(self.item),
-                price: Some(self.price),
-                quantity: Some(self.quantity),
-                ..ItemParameters::default()
-            }],
+            items: std::iter::once(changed).chain(self.removed.iter().cloned()).collect(),
             proration_behavior: Some(charge),
             proration_date: Some(at),
             ..Update::default()
@@ -182,6 +188,9 @@ async fn reschedule(
     let after = (0..months).fold(end, |at, _| period_containing(end, at).end);
     // Phases that are sent replace all there is: what else is bought, and the trial, have to be among it.
     let others = || found.items.data.iter().filter(|other| other.id != item.id).map(kept);
+    // Metered items are by the month; by the month they follow once the renewal's draft is final.
+    let goes = |other: &&SubscriptionItem| price.interval != INTERVAL && metric_of(&other.price).is_some();
+    let others_then = found.items.data.iter().filter(|other| other.id != item.id && !goes(other)).map(kept);
     let next =
         PhaseItemParameters { price: Some(&price.price_id), quantity: Some(seats), ..PhaseItemParameters::default() };
     let trial_end = found.trial_end.filter(|_| found.status == SubscriptionStatus::Trialing);
@@ -196,7 +205,7 @@ async fn reschedule(
                 ..PhaseParameters::default()
             },
             PhaseParameters {
-                items: std::iter::once(next).chain(others()).collect(),
+                items: std::iter::once(next).chain(others_then).collect(),
                 start_date: Some(end.into()),
                 end_date: Some(after.into()),
                 proration_behavior: Some(ProrationBehavior::None),

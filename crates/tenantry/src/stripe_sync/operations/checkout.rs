@@ -1,6 +1,7 @@
 //! Buying a plan on Stripe's page: one customer, at most one open session.
 
 use serde_json::{Value, json};
+use tenantry_domain::plan::Plan;
 use tenantry_stripe::checkout_sessions::{
     AutoOrNever, BillingAddressCollection, Create, CustomerUpdate, Expire, LineItem, List, Mode, SessionStatus,
     SubscriptionData, TaxIdCollection,
@@ -12,8 +13,9 @@ use super::{Operation, StepError, Trouble, key, price, seats};
 use crate::storage::stripe::customers as customer_rows;
 use crate::storage::stripe::prices::PriceRow;
 use crate::storage::tenants::TenantRow;
-use crate::storage::{StoreError, tenants, users};
-use crate::stripe_sync::{Stripe, sync};
+use crate::storage::{StoreError, subscriptions, tenants, users};
+use crate::stripe_sync::metered::{WantedItem, wanted};
+use crate::stripe_sync::{Stripe, digest, sync};
 use crate::write_tx;
 
 pub(super) async fn run(
@@ -23,7 +25,7 @@ pub(super) async fn run(
     trial_days: u32,
 ) -> Result<Value, StepError> {
     let price = price(stripe, plan).await?;
-    let buyer = Buyer::read(stripe, operation, plan.0).await?;
+    let buyer = Buyer::read(stripe, operation, plan).await?;
     let customer = customer(stripe, operation, &buyer).await?;
     let open = reuse_or_expire(stripe, operation, &customer, &price, buyer.seats).await?;
     // What could not be ended may have been paid a moment ago.
@@ -40,7 +42,10 @@ pub(super) async fn run(
     }
     let request = session(stripe, operation, &buyer, &customer, &price, trial_days);
     // What may differ from one try to the next is in the key.
-    let step = format!("session-{}-{}", price.price_id, buyer.seats);
+    let mut step = format!("session-{}-{}", price.price_id, buyer.seats);
+    if !buyer.metered.is_empty() {
+        step = format!("{step}-{}", digest(&format!("{:?}", buyer.metered)));
+    }
     let session = stripe.client.post(&request.borrow(), &key(operation, &step)?).await?;
     let Some(url) = session.url else {
         return Err(StepError::Refused(Trouble::new("stripe_refused", "Stripe made a checkout without a page")));
@@ -53,10 +58,12 @@ struct Buyer {
     tenant: TenantRow,
     email: Option<String>,
     seats: u64,
+    /// What charges overage by a meter from the first day on.
+    metered: Vec<WantedItem>,
 }
 
 impl Buyer {
-    async fn read(stripe: &Stripe, operation: &Operation, plan: &str) -> Result<Self, StepError> {
+    async fn read(stripe: &Stripe, operation: &Operation, (plan, interval): (&str, &str)) -> Result<Self, StepError> {
         let tenant_id = operation.tenant_id;
         let tx = stripe.db.read_as_service("buyer", &[tenant_id]).await?;
         let tenant = tenants::get(&tx, tenant_id).await?;
@@ -68,9 +75,17 @@ impl Buyer {
             Some(email) => Some(email),
             None => users::email(&tx, operation.user_id.unwrap_or(tenant.owner_id)).await?,
         };
+        let metered = match subscriptions::version_now(&tx, plan).await? {
+            Some((_, definition)) => {
+                let plan: Plan = serde_json::from_value(definition)
+                    .map_err(|error| StoreError::corrupt("definition of a plan", error))?;
+                wanted(&tx, &stripe.settings, &plan, interval).await?
+            }
+            None => Vec::new(),
+        };
         tx.rollback().await?;
         let seats = seats::needed(stripe, tenant_id, plan).await?;
-        Ok(Self { tenant, email, seats })
+        Ok(Self { tenant, email, seats, metered })
     }
 
     fn notes(&self) -> Metadata {
@@ -147,13 +162,14 @@ struct Session<'a> {
     customer: &'a str,
     price: &'a PriceRow,
     seats: u64,
+    metered: &'a [WantedItem],
     trial_days: u32,
 }
 
 fn session<'a>(
     stripe: &'a Stripe,
     operation: &Operation,
-    buyer: &Buyer,
+    buyer: &'a Buyer,
     customer: &'a str,
     price: &'a PriceRow,
     trial_days: u32,
@@ -177,6 +193,7 @@ fn session<'a>(
         customer,
         price,
         seats: buyer.seats,
+        metered: &buyer.metered,
         trial_days,
     }
 }
@@ -184,14 +201,12 @@ fn session<'a>(
 impl Session<'_> {
     fn borrow(&self) -> Create<'_> {
         let settings = &self.stripe.settings;
+        let plan = LineItem { price: Some(&self.price.price_id), quantity: Some(self.seats), ..LineItem::default() };
+        let metered = self.metered.iter().map(|item| LineItem { price: Some(&item.price_id), ..LineItem::default() });
         let auto = |wanted: bool| wanted.then_some(AutoOrNever::Auto);
         Create {
             mode: Some(Mode::Subscription),
-            line_items: vec![LineItem {
-                price: Some(&self.price.price_id),
-                quantity: Some(self.seats),
-                ..LineItem::default()
-            }],
+            line_items: std::iter::once(plan).chain(metered).collect(),
             customer: Some(self.customer),
             customer_update: Some(CustomerUpdate {
                 address: auto(settings.automatic_tax || settings.collect_address),

@@ -5,6 +5,7 @@ mod cancel;
 mod change;
 mod checkout;
 mod confirm;
+mod metered;
 pub mod portal;
 pub mod preview;
 mod seats;
@@ -228,6 +229,7 @@ async fn run(stripe: &Stripe, operation: &Operation) -> Result<Value, StepError>
         Request::Cancel => cancel::cancel(stripe, operation).await,
         Request::Resume => cancel::resume(stripe, operation).await,
         Request::Seats => seats::run(stripe, operation).await,
+        Request::Metered => metered::run(stripe, operation).await,
     }
 }
 

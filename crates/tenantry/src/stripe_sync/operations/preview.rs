@@ -6,9 +6,12 @@ use tenantry_stripe::shared::ProrationBehavior;
 use tenantry_stripe::subscriptions::ItemParameters;
 use uuid::Uuid;
 
+use super::change::subscription;
 use super::{Outcome, StepError, link, price, seats};
+use crate::stripe_sync::catalog::metered::INTERVAL;
 use crate::stripe_sync::error::SyncError;
-use crate::stripe_sync::{Stripe, UpgradeCharge};
+use crate::stripe_sync::state::metered_items;
+use crate::stripe_sync::{Stripe, UpgradeCharge, metered};
 
 /// A preview, or why there is none.
 pub enum Previewed {
@@ -44,16 +47,19 @@ async fn ask(
         UpgradeCharge::Now => ProrationBehavior::AlwaysInvoice,
         UpgradeCharge::NextInvoice => ProrationBehavior::CreateProrations,
     };
+    let metered =
+        if price.interval == INTERVAL { Vec::new() } else { metered_items(&subscription(stripe, &link).await?) };
+    let changed = ItemParameters {
+        id: Some(&link.item_id),
+        price: Some(&price.price_id),
+        quantity: Some(quantity),
+        ..ItemParameters::default()
+    };
     let request = CreatePreview {
         customer: Some(&link.customer_id),
         subscription: Some(&link.stripe_id),
         subscription_details: Some(SubscriptionDetailsParameters {
-            items: vec![ItemParameters {
-                id: Some(&link.item_id),
-                price: Some(&price.price_id),
-                quantity: Some(quantity),
-                ..ItemParameters::default()
-            }],
+            items: std::iter::once(changed).chain(metered::removed_by(&metered, &price.interval)).collect(),
             proration_behavior: Some(charge),
             proration_date: Some(proration_date),
             ..SubscriptionDetailsParameters::default()

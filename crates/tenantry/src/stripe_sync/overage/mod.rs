@@ -2,8 +2,10 @@
 //! own; carried where nobody can pay them yet.
 //!
 //! Every charge becomes one invoice item, for ever: its id is in the item's metadata and in the idempotency key, and
-//! before an item is made it is looked for, since a try that got no answer may have made it.
+//! before an item is made it is looked for, since a try that got no answer may have made it. Where overage is billed by
+//! meters, a charge that the open draft of its own period counts becomes one meter event instead ([`events`]).
 
+mod events;
 mod items;
 mod own;
 mod target;
@@ -58,6 +60,7 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
             None => rest.push(charge),
         }
     }
+    let rest = Box::pin(events::settle(stripe, lease, rest)).await?;
     if rest.is_empty() {
         return Ok(());
     }
@@ -66,12 +69,33 @@ pub async fn bill(stripe: &Stripe, lease: &Lease) -> Result<(), SyncError> {
         Target::Nobody => carry(stripe, lease.tenant_id, &rest).await,
         Target::Own => own::bill(stripe, lease, &customer, &rest).await,
         target => {
-            for charge in &rest {
+            for charge in &Box::pin(events::count(stripe, lease, (&customer, &target), rest)).await? {
                 put(stripe, lease, charge, &target).await?;
             }
             Ok(())
         }
     }
+}
+
+/// Writes what an operator found out about a charge whose meter event is in doubt, and bills it where it does not count;
+/// false where the charge has no such event.
+pub async fn resolve(stripe: &Stripe, tenant: Uuid, charge: Uuid, counts: bool) -> Result<bool, SyncError> {
+    let Some(customer) = sync::customer_of(stripe, tenant).await? else { return Ok(false) };
+    let lease = Lease::take(stripe, tenant, &customer).await?;
+    let resolved = match events::resolve(stripe, &lease, charge, counts).await {
+        Ok(true) => bill_and_collect(stripe, &lease).await.map(|()| true),
+        other => other,
+    };
+    lease.release(stripe, None).await?;
+    resolved
+}
+
+/// What an operator has to look at, in words: meter events of a tenant of which nobody can know whether they count, and
+/// invoices that do not count what was reported for them.
+pub async fn doubts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<String>, SyncError> {
+    let mut found = events::doubts(stripe, tenant).await?;
+    found.extend(events::miscounts(stripe, tenant).await?);
+    Ok(found)
 }
 
 async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, SyncError> {
@@ -84,6 +108,7 @@ async fn open_charges(stripe: &Stripe, tenant: Uuid) -> Result<Vec<OpenCharge>, 
 /// Makes the item of a charge. Wherever it is to go, the first key is the same: of two workers that chose differently
 /// Stripe lets one make it. A draft that became final meanwhile sends it to the next invoice.
 async fn put(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, target: &Target) -> Result<(), SyncError> {
+    events::decide_item(stripe, lease, charge).await?;
     let refusal = match create(stripe, lease, charge, target, &items::key(charge)).await {
         Ok(item) => return note(stripe, lease, charge, &item, target.name()).await,
         Err(StripeError::InvalidRequest(refusal) | StripeError::Idempotency(refusal)) => refusal,

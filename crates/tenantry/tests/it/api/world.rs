@@ -14,7 +14,7 @@ use tenantry::http::router::{Limits, router};
 use tenantry::http::state::AppState;
 use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::{Database, StoreError};
-use tenantry::stripe_sync::{Settings, Stripe, UpgradeCharge};
+use tenantry::stripe_sync::{OverageBilling, Settings, Stripe, UpgradeCharge};
 use tenantry::tenancy::key_uses::KeyUses;
 use tenantry::tenancy::keys::{self, NewKey};
 use tenantry::usage::check::Checks;
@@ -264,6 +264,7 @@ fn unreachable_stripe(db: &Database, env: &Env) -> Stripe {
             webhook_secrets: vec![WEBHOOK_SECRET.to_owned().into()],
             payment_grace: SignedDuration::from_hours(24),
             upgrade_charge: UpgradeCharge::Now,
+            overage_billing: OverageBilling::Items,
             automatic_tax: false,
             collect_address: false,
             collect_tax_ids: false,

@@ -16,10 +16,10 @@ use crate::support::TestDb;
 
 const KEY: &str = "sk_test_of_the_tests";
 
-struct World {
-    sandbox: Sandbox,
-    stripe: Stripe,
-    admin: tokio_postgres::Client,
+pub(super) struct World {
+    pub(super) sandbox: Sandbox,
+    pub(super) stripe: Stripe,
+    pub(super) admin: tokio_postgres::Client,
 }
 
 fn config() -> Config {
@@ -27,7 +27,7 @@ fn config() -> Config {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (clock, ids) = (Env::system().clock, Env::system().ids);
         let sandbox = Sandbox::start(Settings {
@@ -44,19 +44,19 @@ impl World {
         Self { sandbox, stripe, admin }
     }
 
-    async fn prices(&self) -> Vec<Price> {
+    pub(super) async fn prices(&self) -> Vec<Price> {
         self.stripe.client.all::<Price, _>(&prices::List::default()).await.unwrap()
     }
 
     /// The price that has this lookup key.
-    async fn price(&self, key: &str) -> Price {
+    pub(super) async fn price(&self, key: &str) -> Price {
         let request = prices::List { lookup_keys: vec![key], ..prices::List::default() };
         let mut found = self.stripe.client.get(&request).await.unwrap().data;
         assert_eq!(found.len(), 1, "{key}");
         found.remove(0)
     }
 
-    async fn product(&self, id: &str) -> Product {
+    pub(super) async fn product(&self, id: &str) -> Product {
         self.stripe.client.get(&products::Retrieve { id, expand: Vec::new() }).await.unwrap()
     }
 
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-async fn on_a_new_database(sandbox: &Sandbox) -> (Stripe, tokio_postgres::Client) {
+pub(super) async fn on_a_new_database(sandbox: &Sandbox) -> (Stripe, tokio_postgres::Client) {
     let test = TestDb::new().await;
     let secrets = (KEY.to_owned().into(), Vec::new());
     let mut stripe = handle(&config(), &Env::system(), &test.db, &sandbox.url(), secrets).unwrap();

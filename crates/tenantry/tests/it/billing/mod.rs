@@ -3,3 +3,4 @@
 
 mod catalog_file;
 mod catalog_push;
+mod meter_push;

@@ -13,7 +13,9 @@ const UNREADABLE: &[&str] = &[
     "stripe_cursors",
     "stripe_customers",
     "stripe_events",
+    "stripe_charge_ways",
     "stripe_invoice_items",
+    "stripe_meter_prices",
     "stripe_prices",
     "stripe_subscriptions",
 ];
@@ -28,6 +30,7 @@ const LOOKUPS: &[(&str, &str)] = &[
     ("stripe_cursors", "a sweep goes over all tenants"),
     ("stripe_customers", "an event names a customer before any tenant is open"),
     ("stripe_events", "an event arrives before its tenant is known"),
+    ("stripe_meter_prices", "the catalog belongs to no tenant"),
     ("stripe_prices", "the catalog belongs to no tenant"),
     ("users", "users are looked up before any tenant of theirs is known"),
 ];

@@ -329,6 +329,33 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("created_at", "now()"),
         ],
     ),
+    (
+        "stripe_meter_prices",
+        &[
+            ("price_id", "'price_' || {new}::text"),
+            ("product_id", "'prod_1'"),
+            ("meter_id", "'mtr_1'"),
+            ("plan_id", "'plan {n}'"),
+            ("metric", "'metric 0'"),
+            ("currency", "'usd'"),
+            ("terms", "'{}'"),
+            ("current", "false"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "stripe_charge_ways",
+        &[
+            ("tenant_id", "{t}"),
+            ("charge_id", "{new}"),
+            ("way", "'event'"),
+            ("invoice_id", "'in_1'"),
+            ("event_name", "'event 0'"),
+            ("value", "1"),
+            ("occurred_at", "now()"),
+            ("began_at", "now()"),
+        ],
+    ),
     ("development_clock", &[("id", "{new}"), ("offset_seconds", "0"), ("created_at", "now()")]),
     (
         "notifications",

@@ -101,6 +101,7 @@ const NOBODYS: &[(&str, &str)] = &[
     ("plan_versions", "the catalog is the same for all"),
     ("idempotency_keys", "found by a hash that names the caller; no reader sees them"),
     ("stripe_prices", "the catalog at Stripe is the same for all; no reader sees it"),
+    ("stripe_meter_prices", "the catalog at Stripe is the same for all; no reader sees it"),
     ("stripe_events", "an event arrives before its tenant is known; no reader sees them"),
     ("stripe_cursors", "a sweep goes over all tenants; no reader sees them"),
     ("development_clock", "one clock for the deployment; no reader sees it"),

@@ -53,10 +53,22 @@ fn plans() -> Value {
     json!([free, basic, plus, trial])
 }
 
+/// These plans as a catalog.
+pub(super) fn catalog_of_plans() -> Catalog {
+    catalog_with(|_| {})
+}
+
+/// The same with a change.
+pub(super) fn catalog_with(change: impl FnOnce(&mut Value)) -> Catalog {
+    let mut plans = plans();
+    change(&mut plans);
+    Catalog::new(serde_json::from_value(plans).unwrap()).unwrap()
+}
+
 /// A world with these plans in the place of the usual ones.
 pub(super) async fn metered(settings: Settings) -> World {
     let world = World::with(settings).await;
-    let catalog = Catalog::new(serde_json::from_value(plans()).unwrap()).unwrap();
+    let catalog = catalog_of_plans();
     catalog_store::load(&world.db, &world.env, &catalog).await.unwrap();
     at_stripe::push(&world.stripe, &catalog).await.unwrap();
     world

@@ -16,6 +16,7 @@ mod farewell;
 mod inbox;
 mod invoices;
 mod metered;
+mod meters;
 mod orders;
 mod overage;
 mod reconcile;

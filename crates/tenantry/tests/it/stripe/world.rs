@@ -23,7 +23,7 @@ use tenantry::notices::Outbound;
 use tenantry::storage::{Database, Logins};
 use tenantry::stripe_sync::inbox::{self, ReceiveError};
 use tenantry::stripe_sync::operations::{Outcome, Trouble, execute};
-use tenantry::stripe_sync::{Settings, Stripe, UpgradeCharge, catalog};
+use tenantry::stripe_sync::{OverageBilling, Settings, Stripe, UpgradeCharge, catalog};
 use tenantry::tenancy::members::{self, NewMember};
 use tenantry::tenancy::organizations::{self, NewOrganization};
 use tenantry::tenancy::{Actor, users};
@@ -134,6 +134,7 @@ pub(crate) fn settings() -> Settings {
         webhook_secrets: vec![SECRET.to_owned().into()],
         payment_grace: SignedDuration::from_hours(72),
         upgrade_charge: UpgradeCharge::Now,
+        overage_billing: OverageBilling::Items,
         automatic_tax: false,
         collect_address: false,
         collect_tax_ids: false,
