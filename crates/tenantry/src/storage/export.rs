@@ -34,6 +34,8 @@ pub struct Line {
 pub static PARTS: &[Part] = &[
     Part { kind: "tenant", page: &TENANT },
     Part { kind: "member", page: &MEMBERS },
+    Part { kind: "invitation", page: &INVITATIONS },
+    Part { kind: "team", page: &TEAMS },
     Part { kind: "key", page: &KEYS },
     Part { kind: "subscription", page: &SUBSCRIPTIONS },
     Part { kind: "period", page: &PERIODS },
@@ -59,6 +61,22 @@ query! {
         from tenantry.tenant_members m join tenantry.users u on u.id = m.user_id
         where m.tenant_id = $1 and ($2::jsonb is null or m.user_id > ($2 ->> 0)::uuid)
         order by m.user_id limit $3";
+    both INVITATIONS = "
+        select jsonb_build_object('id', id, 'email', email, 'role', role, 'permissions', permissions, 'state', state,
+                   'inviter', inviter, 'inviterId', inviter_id, 'createdAt', created_at, 'expiresAt', expires_at,
+                   'acceptedAt', accepted_at, 'acceptedBy', accepted_by, 'revokedAt', revoked_at),
+               jsonb_build_array(id)
+        from tenantry.invitations
+        where tenant_id = $1 and ($2::jsonb is null or id > ($2 ->> 0)::uuid)
+        order by id limit $3";
+    both TEAMS = "
+        select jsonb_build_object('id', t.id, 'name', t.name, 'createdAt', t.created_at,
+                   'members', array(select m.user_id from tenantry.team_members m
+                                    where m.tenant_id = t.tenant_id and m.team_id = t.id order by m.user_id)),
+               jsonb_build_array(t.id)
+        from tenantry.teams t
+        where t.tenant_id = $1 and ($2::jsonb is null or t.id > ($2 ->> 0)::uuid)
+        order by t.id limit $3";
     both KEYS = "
         select jsonb_build_object('id', id, 'name', name, 'prefix', prefix, 'scopes', scopes, 'createdBy', created_by,
                    'createdAt', created_at, 'expiresAt', expires_at, 'revokedAt', revoked_at,

@@ -39,6 +39,11 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     let (owner_id, owner) = app.user().await;
     let (acme, other) = (app.organization(&owner).await, app.organization(&owner).await);
     let (member_id, _) = app.member(&owner, acme, "member").await;
+    let invited = json!({ "email": "bea@example.com", "role": "member" });
+    let invited = app.call(&owner, "POST", &format!("/api/tenants/{acme}/invitations"), &invited).await;
+    let token = invited.body["token"].as_str().unwrap().to_owned();
+    let team = app.team(&owner).await;
+    let (teammate, _) = app.teammate(&owner, team).await;
     let (_, secret) = app.key(&owner, acme, &["viewUsage"]).await;
     // More than two pages, many of one instant.
     record(&app, &owner, acme, 0, 2500).await;
@@ -47,7 +52,17 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     let kinds: Vec<&str> = found.keys().map(String::as_str).collect();
     assert_eq!(
         kinds,
-        ["billingEvent", "key", "member", "notification", "period", "subscription", "tenant", "usageEvent"]
+        [
+            "billingEvent",
+            "invitation",
+            "key",
+            "member",
+            "notification",
+            "period",
+            "subscription",
+            "tenant",
+            "usageEvent"
+        ]
     );
     let mut numbers: Vec<i64> =
         found["usageEvent"].iter().map(|event| event["metadata"]["n"].as_i64().unwrap()).collect();
@@ -58,7 +73,16 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     members.sort_by_key(ToString::to_string);
     assert_eq!(members, [&json!(owner_id), &json!(member_id)]);
     let text = json!(found).to_string();
-    assert!(!text.contains(&secret) && !text.contains("secretHash") && !text.contains(&other.to_string()));
+    assert!(
+        !text.contains(&secret)
+            && !text.contains(&token)
+            && !text.contains("secretHash")
+            && !text.contains(&other.to_string())
+    );
+    assert_eq!(found["invitation"][0]["email"], "bea@example.com");
+    // Teams are the owner's own.
+    let own = lines(&app, &owner, owner_id).await;
+    assert_eq!((&own["team"][0]["id"], &own["team"][0]["members"]), (&json!(team), &json!([teammate])));
     assert_eq!(found["billingEvent"].last().unwrap()["type"], "tenant.exported");
 }
 

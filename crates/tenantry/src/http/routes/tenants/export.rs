@@ -24,7 +24,7 @@ const PAGE: i64 = 1000;
 
 /// Export a tenant
 ///
-/// For owners: everything that the tenant has, as lines of JSON (`{"kind": ..., "data": ...}`): the tenant, its members,
+/// For owners: everything that the tenant has, as lines of JSON (`{"kind": ..., "data": ...}`): the tenant, its members, invitations, teams,
 /// keys without secrets, subscriptions, periods, usage events, charges, invoices, notifications and audit trail. Each part
 /// is read in pages under the caller's rights. The last line is `{"kind": "end", "data": {"lines": n}}`; without it the
 /// export was broken off.
