@@ -11,13 +11,12 @@ use uuid::Uuid;
 
 use super::catalog::metered::{INTERVAL, overage_of, says};
 use super::error::SyncError;
-use super::operations::{self, Outcome};
+use super::follow::follow;
 use super::state::{MeteredItem, SubscriptionState, metered_items};
-use super::{OverageBilling, Settings, Stripe, digest, sync};
-use crate::billing::operations::{Asked, Begun, OperationError, begin};
+use super::{OverageBilling, Settings, Stripe, digest};
+use crate::billing::operations::Asked;
 use crate::storage::stripe::meter_prices;
 use crate::storage::{StoreError, Tx};
-use crate::tenancy::Actor;
 
 /// Kind of the jobs that bring metered items to the plan.
 pub const JOB: &str = "metered_items";
@@ -93,19 +92,7 @@ pub(super) fn due(found: &SubscriptionState, wanted: &[WantedItem], now: Timesta
 
 /// Brings metered items to the plan, where the tenant pays for one; false where another change is under way.
 pub async fn reconcile(stripe: &Stripe, tenant: Uuid) -> Result<bool, SyncError> {
-    if sync::customer_of(stripe, tenant).await?.is_none() {
-        return Ok(true);
-    }
-    match begin(&stripe.db, &stripe.env, Actor::System, tenant, &Asked::Metered, None).await {
-        Ok(Begun::Joined(_)) | Err(OperationError::InProgress) => Ok(false),
-        Ok(begun) => {
-            let outcome = operations::execute(stripe, begun, tenant).await?;
-            Ok(!matches!(outcome, Outcome::GoesOn(_)))
-        }
-        // The free plan has no items.
-        Err(OperationError::Refused(_) | OperationError::NothingToResume | OperationError::PreviewOver) => Ok(true),
-        Err(OperationError::Tenancy(error)) => Err(error.into()),
-    }
+    follow(stripe, tenant, &Asked::Metered).await
 }
 
 /// Names a set of changes in an idempotency key.

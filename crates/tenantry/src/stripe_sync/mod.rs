@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod error;
 pub mod events;
 pub mod farewell;
+mod follow;
 pub mod inbox;
 pub mod invoices;
 pub mod metered;

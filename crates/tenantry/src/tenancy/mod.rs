@@ -17,6 +17,7 @@ pub mod key_uses;
 pub mod keys;
 pub mod members;
 pub mod organizations;
+pub mod secret;
 pub mod security;
 mod slugs;
 pub mod subscription;

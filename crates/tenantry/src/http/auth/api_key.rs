@@ -1,20 +1,15 @@
 //! The form of API keys: `tk_` and, in URL-safe base64, the key's id, 32 random bytes and a checksum.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::env::Env;
+use crate::tenancy::secret;
 
 /// What every API key begins with.
 pub const KEY_PREFIX: &str = "tk_";
 /// Characters of a key that lists show.
 const SHOWN: usize = 14;
-const ID: usize = 16;
-const SECRET: usize = 32;
-const CHECKSUM: usize = 4;
 
 /// A key that was made just now.
 pub struct MintedKey {
@@ -43,13 +38,9 @@ impl std::fmt::Debug for MintedKey {
 /// Makes a key.
 pub fn mint_key(env: &Env) -> MintedKey {
     let id = env.ids.uuid_v7(env.clock.now());
-    let random = env.ids.bytes::<SECRET>();
-    let mut bytes = Vec::with_capacity(ID + SECRET + CHECKSUM);
-    bytes.extend(id.as_bytes());
-    bytes.extend(random);
-    bytes.extend(checksum(&bytes));
-    let secret = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-    MintedKey { id, hash: Sha256::digest(random).into(), prefix: secret.chars().take(SHOWN).collect(), secret }
+    let random = env.ids.bytes::<{ secret::SECRET }>();
+    let secret = secret::encode(KEY_PREFIX, &[id], &random);
+    MintedKey { id, hash: secret::digest(&random), prefix: secret.chars().take(SHOWN).collect(), secret }
 }
 
 /// A key as a caller sent it; its form is right, whether it exists is not known.
@@ -74,18 +65,8 @@ impl PresentedSecret {
 
 /// Reads a key; a mistyped one is seen by its checksum, without asking the database.
 pub fn parse_key(text: &str) -> Option<PresentedSecret> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(KEY_PREFIX)?).ok()?;
-    let (body, check) = bytes.split_at_checked(ID + SECRET)?;
-    if check != checksum(body) {
-        return None;
-    }
-    let (id, random) = body.split_at(ID);
-    Some(PresentedSecret { id: Uuid::from_slice(id).ok()?, hash: Sha256::digest(random).into() })
-}
-
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
-    let digest = Sha256::digest(body);
-    [digest[0], digest[1], digest[2], digest[3]]
+    let ([id], hash) = secret::decode(KEY_PREFIX, text)?;
+    Some(PresentedSecret { id, hash })
 }
 
 #[cfg(test)]

@@ -1,19 +1,14 @@
 //! The form of invitations' tokens: `ti_` and, in URL-safe base64, the tenant's id, the invitation's, 32 random bytes
 //! and a checksum. The ids say which tenant a transaction is to be opened for; they prove nothing.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::env::Env;
+use crate::tenancy::secret;
 
 /// What every token begins with, so that scanners for secrets find it.
 pub const PREFIX: &str = "ti_";
-const ID: usize = 16;
-const SECRET: usize = 32;
-const CHECKSUM: usize = 4;
 
 /// A token that was made just now.
 pub struct MintedToken {
@@ -32,14 +27,9 @@ impl MintedToken {
 
     /// Another token of an invitation.
     pub fn of(env: &Env, tenant: Uuid, invitation_id: Uuid) -> Self {
-        let random = env.ids.bytes::<SECRET>();
-        let mut bytes = Vec::with_capacity(2 * ID + SECRET + CHECKSUM);
-        bytes.extend(tenant.as_bytes());
-        bytes.extend(invitation_id.as_bytes());
-        bytes.extend(random);
-        bytes.extend(checksum(&bytes));
-        let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-        Self { invitation_id, hash: Sha256::digest(random).into(), text }
+        let random = env.ids.bytes::<{ secret::SECRET }>();
+        let text = secret::encode(PREFIX, &[tenant, invitation_id], &random);
+        Self { invitation_id, hash: secret::digest(&random), text }
     }
 
     /// The token itself, for the one time that it is shown and the one mail that says it.
@@ -72,29 +62,14 @@ impl std::fmt::Debug for PresentedToken {
 impl PresentedToken {
     /// Reads a token; a mistyped one is seen by its checksum, without asking the database.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
-        let (body, check) = bytes.split_at_checked(2 * ID + SECRET)?;
-        if check != checksum(body) {
-            return None;
-        }
-        let (tenant, rest) = body.split_at(ID);
-        let (invitation, random) = rest.split_at(ID);
-        Some(Self {
-            tenant_id: Uuid::from_slice(tenant).ok()?,
-            invitation_id: Uuid::from_slice(invitation).ok()?,
-            hash: Sha256::digest(random).into(),
-        })
+        let ([tenant_id, invitation_id], hash) = secret::decode(PREFIX, text)?;
+        Some(Self { tenant_id, invitation_id, hash })
     }
 
     /// Whether it is the token with this hash, in constant time.
     pub(super) fn matches(&self, stored: &[u8; 32]) -> bool {
         self.hash.ct_eq(stored).into()
     }
-}
-
-fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
-    let digest = Sha256::digest(body);
-    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 #[cfg(test)]
