@@ -1,5 +1,20 @@
 -- What is personal can be taken out of the audit trail for good, and a user can be deleted.
 
+-- Users before the trail, as whoever serves locks them: a migration that waited the other way round would end in a deadlock.
+
+-- ---------------------------------------------------------------- deleted users
+
+alter table tenantry.users add column deleted_at timestamptz;
+alter table tenantry.users
+    add constraint users_deleted_without_email check (deleted_at is null or email is null);
+comment on column tenantry.users.deleted_at is
+    'When the account was deleted. The row stays, without anything personal, so that the id is never anybody again.';
+grant update (deleted_at) on tenantry.users to tenantry_service;
+-- Nobody comes back: a row with deleted_at is neither changed nor locked.
+create policy deleted_for_good on tenantry.users as restrictive for update to tenantry_service
+    using (deleted_at is null)
+    with check (deleted_at is null or email is null);
+
 -- ---------------------------------------------------------------- blanked payloads
 
 -- The chain holds ids and the salted hash of the payload, never the payload: how an entry is hashed stays as it was,
@@ -17,24 +32,6 @@ create policy blanking_only on tenantry.billing_events as restrictive for update
     using (payload is not null)
     with check (payload is null and payload_salt is null);
 grant update (payload, payload_salt) on tenantry.billing_events to tenantry_service;
-
--- Which entries are about a user, in whatever tenant.
-create index billing_events_subject on tenantry.billing_events (subject_id, tenant_id);
--- Pages of the security log, the newest first.
-create index security_events_by_time on tenantry.security_events (tenant_id, created_at, id);
-
--- ---------------------------------------------------------------- deleted users
-
-alter table tenantry.users add column deleted_at timestamptz;
-alter table tenantry.users
-    add constraint users_deleted_without_email check (deleted_at is null or email is null);
-comment on column tenantry.users.deleted_at is
-    'When the account was deleted. The row stays, without anything personal, so that the id is never anybody again.';
-grant update (deleted_at) on tenantry.users to tenantry_service;
--- Nobody comes back: a row with deleted_at is neither changed nor locked.
-create policy deleted_for_good on tenantry.users as restrictive for update to tenantry_service
-    using (deleted_at is null)
-    with check (deleted_at is null or email is null);
 
 -- A mail that was kept or sent forgets whom it was for.
 grant update (address) on tenantry.notification_mails to tenantry_service;

@@ -60,13 +60,13 @@ impl Caller {
 
     /// Makes sure that a user with a good token exists, with what the token says of it.
     async fn see(&self, state: &AppState, claims: Claims) -> Result<(), Problem> {
-        let email = claims.email.as_deref();
-        if state.known.has_user(claims.id, email) {
+        let (email, is_verified) = (claims.email.as_deref(), claims.email_verified);
+        if state.known.has_user(claims.id, email, is_verified) {
             return Ok(());
         }
-        match users::ensure(&state.db, &state.env, self.actor, claims.id, email).await {
+        match users::ensure_signed_in(&state.db, &state.env, claims.id, email, is_verified).await {
             Ok(_) => {
-                state.known.put_user(claims.id, claims.email);
+                state.known.put_user(claims.id, claims.email, is_verified);
                 Ok(())
             }
             Err(error) => Err(security::refused(state, self, claims.id, error).await),
@@ -336,7 +336,10 @@ impl FromRequestParts<AppState> for PathTenant {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let (caller, tenant_id) = tenant_of_path(parts, state).await?;
-        Ok(Self { caller, tenant_id })
+        match security::dead(state, &caller).await {
+            Some(dead) => Err(dead),
+            None => Ok(Self { caller, tenant_id }),
+        }
     }
 }
 
@@ -425,6 +428,17 @@ async fn forbidden_tenant(state: &AppState, caller: &Caller, tenant_id: Uuid) ->
 pub struct ServiceKey {
     /// Who asks.
     pub caller: Caller,
+    permissions: PermissionSet,
+}
+
+impl ServiceKey {
+    /// Refuses a key that was narrowed and lacks a permission.
+    pub async fn require(&self, state: &AppState, needed: Permission) -> Result<(), Problem> {
+        if self.permissions.contains(needed) {
+            return Ok(());
+        }
+        Err(security::insufficient(state, &self.caller, Uuid::nil(), needed.as_str(), None).await)
+    }
 }
 
 impl FromRequestParts<AppState> for ServiceKey {
@@ -437,7 +451,8 @@ impl FromRequestParts<AppState> for ServiceKey {
             return Err(security::insufficient(state, &caller, home, "serviceKey", None).await);
         };
         let found = crate::tenancy::keys::find(&state.db, id).await?;
-        if found.is_some_and(|key| key.works) { Ok(Self { caller }) } else { Err(Problem::new(Code::Unauthenticated)) }
+        let found = found.filter(|key| key.works).ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+        Ok(Self { caller, permissions: authority::scopes(&found.scopes)? })
     }
 }
 
@@ -455,6 +470,9 @@ impl FromRequestParts<AppState> for SignedInUser {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
+        // What these routes are about is the user, whatever tenant a header names; a header that cannot be read is
+        // refused here as everywhere.
+        auth::context_header(&parts.headers)?;
         if let Some(user_id) = caller.user_id() {
             // No membership is looked up on these routes, which a deleted user would lack.
             return match security::deleted(state, &caller).await {

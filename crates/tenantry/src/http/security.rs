@@ -60,15 +60,21 @@ impl Foreign {
 /// that, or that the caller is nobody any more. A process remembers whom it has seen, so that it is here that a deleted
 /// user and a revoked key stand out.
 pub async fn foreign(state: &AppState, caller: &Caller, id: Uuid, what: Foreign) -> Problem {
-    if let Err(dead) = key_works(state, caller).await {
+    if let Some(dead) = dead(state, caller).await {
         return dead;
-    }
-    if let Some(problem) = deleted(state, caller).await {
-        return problem;
     }
     let (kind, code) = what.named();
     write(state, caller, id, (kind, Severity::Warning), None, None).await;
     Problem::new(code)
+}
+
+/// The refusal of a caller that is nobody any more, a revoked key or a deleted account; none of everybody else. For routes
+/// that may answer again what they answered before, or look nothing else up.
+pub async fn dead(state: &AppState, caller: &Caller) -> Option<Problem> {
+    match key_works(state, caller).await {
+        Ok(()) => deleted(state, caller).await,
+        Err(dead) => Some(dead),
+    }
 }
 
 /// Whether a caller that is a key still works: who it was is known from its secret alone until somebody looks.

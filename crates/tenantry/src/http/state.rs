@@ -57,24 +57,31 @@ const CACHE_LIMIT: usize = 100_000;
 /// was seen under an address, and the hash and tenant of a key. Whether a key is revoked is read every time.
 #[derive(Debug, Default)]
 pub struct Known {
-    users: RwLock<HashMap<Uuid, Option<String>>>,
+    users: RwLock<HashMap<Uuid, (Option<String>, bool)>>,
     keys: RwLock<HashMap<Uuid, PresentedKey>>,
 }
 
 impl Known {
-    /// Whether the user was seen with this address.
-    pub fn has_user(&self, id: Uuid, email: Option<&str>) -> bool {
+    /// Whether the user was seen with this address, and verified where it is.
+    pub fn has_user(&self, id: Uuid, email: Option<&str>, is_verified: bool) -> bool {
         let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        users.get(&id).is_some_and(|known| email.is_none() || known.as_deref() == email)
+        users.get(&id).is_some_and(|(known, was_verified)| {
+            email.is_none() || (known.as_deref() == email && *was_verified >= is_verified)
+        })
+    }
+
+    /// Forgets a user whose address somebody else changed, so that its next token is compared with the database.
+    pub fn forget_user(&self, id: Uuid) {
+        self.users.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Remembers a user.
-    pub fn put_user(&self, id: Uuid, email: Option<String>) {
+    pub fn put_user(&self, id: Uuid, email: Option<String>, is_verified: bool) {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= CACHE_LIMIT {
             users.clear();
         }
-        users.insert(id, email);
+        users.insert(id, (email, is_verified));
     }
 
     /// What is known of a key.

@@ -168,10 +168,13 @@ impl FromRequestParts<AppState> for PathTeam {
             .map_err(|_| Problem::not_found())?;
         let team_id =
             segments.get("id").and_then(|text| super::extract::parse_uuid(text)).ok_or_else(Problem::not_found)?;
-        if let ContextHeader::Team(id) = auth::context_header(&parts.headers)?
-            && id != team_id
-        {
-            return Err(Problem::new(Code::ContextMismatch));
+        match auth::context_header(&parts.headers)? {
+            ContextHeader::None => {}
+            ContextHeader::Team(id) if id == team_id => {}
+            _ => return Err(Problem::new(Code::ContextMismatch)),
+        }
+        if let Some(dead) = security::dead(state, &caller).await {
+            return Err(dead);
         }
         if let Some(user_id) = caller.user_id() {
             return Ok(Self { caller, user_id, team_id });

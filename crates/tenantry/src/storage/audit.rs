@@ -86,7 +86,9 @@ query! {
     service BLANK = "
         update tenantry.billing_events set payload = null, payload_salt = null
         where tenant_id = any ($1) and payload is not null
-          and (tenant_id = $2 or subject_id = $2
+          and (tenant_id = $2 or subject_id = $2 or payload ->> 'userId' = $2::text
+               or subject_id in (select i.id from tenantry.invitations i
+                                 where i.tenant_id = billing_events.tenant_id and i.accepted_by = $2)
                or ($3::text is not null
                    and jsonb_path_exists(lower(payload::text)::jsonb, '$.** ? (@ == $address)',
                                          jsonb_build_object('address', lower($3::text)))))

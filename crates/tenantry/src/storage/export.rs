@@ -100,6 +100,7 @@ query! {
         from tenantry.usage_periods
         where tenant_id = $1 and ($2::jsonb is null or period_start > ($2 ->> 0)::timestamptz)
         order by period_start limit $3";
+    // Without an `or`, whatever the plan: each page begins at its place in the index.
     both USAGE = "
         select jsonb_build_object('id', id, 'kind', kind, 'metric', metric, 'amount', amount::text, 'timestamp', occurred_at,
                    'userId', user_id, 'idempotencyKey', idempotency_key, 'reverses', reverses, 'metadata', metadata,
@@ -107,8 +108,9 @@ query! {
                jsonb_build_array(metric, occurred_at, id)
         from tenantry.tenant_usage
         where tenant_id = $1
-          and ($2::jsonb is null
-               or (metric, occurred_at, id) > ($2 ->> 0, ($2 ->> 1)::timestamptz, ($2 ->> 2)::uuid))
+          and (metric, occurred_at, id) > (
+              coalesce($2::jsonb ->> 0, ''), coalesce(($2 ->> 1)::timestamptz, '-infinity'),
+              coalesce(($2 ->> 2)::uuid, '00000000-0000-0000-0000-000000000000'))
         order by metric, occurred_at, id limit $3";
     both CHARGES = "
         select jsonb_build_object('id', id, 'metric', metric, 'periodStart', billing_period_start, 'sequence', sequence,

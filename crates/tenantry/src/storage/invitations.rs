@@ -88,13 +88,16 @@ query! {
         select token_hash, email_key from tenantry.invitations where tenant_id = $1 and id = $2";
     service COUNT_PENDING = "
         select count(*) from tenantry.invitations where tenant_id = $1 and state = 'pending' and expires_at > $2";
+    service HAND_ON = "
+        update tenantry.invitations set inviter_id = $3
+        where tenant_id = $1 and inviter = 'key' and inviter_id = $2 and state = 'pending'";
     service FORGET = "
         update tenantry.invitations
         set email = 'erased', email_key = 'erased',
             revoked_at = case when state = 'pending' then $4 else revoked_at end,
             state = case when state = 'pending' then 'revoked' else state end
-        where tenant_id = $1 and (email_key = $2 or accepted_by = $3)
-        returning id";
+        where tenant_id = any ($1) and (email_key = $2 or accepted_by = $3)
+        returning tenant_id, id";
     service SUPERSEDE = "
         update tenantry.invitations
         set state = case when expires_at <= $3 then 'expired' else 'revoked' end,
@@ -227,13 +230,19 @@ pub async fn revoke_all(tx: &Tx, tenant: &LockedTenant, now: Timestamp) -> Resul
     tx.rows(&REVOKE_ALL, &[&tenant.id(), &now]).await?.iter().map(|row| row.col(0)).collect()
 }
 
-/// Takes from the invitations of a locked tenant whom they were for, where that is this address (as it is compared) or
-/// who accepted is this user; those that are pending are revoked. Their ids.
+/// Takes from the invitations of these tenants, deleted ones too, whom they were for, where that is this address (as it
+/// is compared) or who accepted is this user; those that are pending are revoked. Tenants and ids.
 pub async fn forget(
     tx: &Tx,
-    tenant: &LockedTenant,
+    tenants: &[Uuid],
     (address_key, user): (Option<&str>, Uuid),
     now: Timestamp,
-) -> Result<Vec<Uuid>, StoreError> {
-    tx.rows(&FORGET, &[&tenant.id(), &address_key, &user, &now]).await?.iter().map(|row| row.col(0)).collect()
+) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    let rows = tx.rows(&FORGET, &[&tenants, &address_key, &user, &now]).await?;
+    rows.iter().map(|row| Ok((row.col(0)?, row.col(1)?))).collect()
+}
+
+/// Lets the key that takes another one's place vouch for the pending invitations of a locked tenant that the old one did.
+pub async fn hand_on(tx: &Tx, tenant: &LockedTenant, (old, new): (Uuid, Uuid)) -> Result<(), StoreError> {
+    tx.execute(&HAND_ON, &[&tenant.id(), &old, &new]).await.map(drop)
 }

@@ -122,6 +122,7 @@ query! {
         update tenantry.api_keys set revoked_at = $2 where tenant_id is null and id = $1 and revoked_at is null";
     service REVOKE_ALL = "
         update tenantry.api_keys set revoked_at = $2 where tenant_id = $1 and revoked_at is null";
+    service FORGET_NAMES = "update tenantry.api_keys set name = 'erased' where tenant_id = $1";
     /// Rows that somebody else holds are left for the next minute: nobody waits for a note.
     service TOUCH = "
         with free as (
@@ -245,6 +246,11 @@ pub async fn revoke_service(tx: &Tx, id: Uuid, now: Timestamp) -> Result<bool, S
 /// Revokes all keys of a locked tenant; how many they were.
 pub async fn revoke_all(tx: &Tx, tenant: &LockedTenant, now: Timestamp) -> Result<u64, StoreError> {
     tx.execute(&REVOKE_ALL, &[&tenant.id(), &now]).await
+}
+
+/// Takes the names of a locked tenant's keys.
+pub async fn forget_names(tx: &Tx, tenant: &LockedTenant) -> Result<(), StoreError> {
+    tx.execute(&FORGET_NAMES, &[&tenant.id()]).await.map(drop)
 }
 
 /// Notes when keys were used, each at most once a minute. A key that does not work is not used.

@@ -110,6 +110,11 @@ query! {
         update tenantry.tenants set owner_id = $2, updated_at = $3
         where id = $1 and deleted_at is null
         returning id, type, name, slug, owner_id, settings, created_at, updated_at";
+    // In one step with the deletion: what is deleted has no slug that anybody could have taken.
+    service ERASE = "
+        update tenantry.tenants
+        set name = $2, slug = 'deleted-' || replace(id::text, '-', ''), settings = '{}', deleted_at = $3, updated_at = $3
+        where id = $1 and deleted_at is null";
     service DELETE = "
         update tenantry.tenants set deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
 }
@@ -164,6 +169,11 @@ pub async fn set_owner(
 ) -> Result<LockedTenant, StoreError> {
     let row = tx.one(&SET_OWNER, &[&tenant.id(), &owner, &now]).await?;
     Ok(LockedTenant(TenantRow::from_row(&row)?))
+}
+
+/// Marks a locked tenant deleted, and takes its slug and settings, and the name for this one.
+pub async fn erase(tx: &Tx, tenant: &LockedTenant, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.exactly_one(&ERASE, &[&tenant.id(), &name, &now]).await
 }
 
 /// Marks a locked tenant deleted; its slug is free from then on.

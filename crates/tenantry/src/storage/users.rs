@@ -12,6 +12,8 @@ use crate::query;
 pub struct KnownUser {
     /// E-mail address as the token or the host application last gave it.
     pub email: Option<String>,
+    /// The address is known to be the user's.
+    pub is_verified: bool,
     /// The personal tenant exists, and with it the membership and the subscription.
     pub has_personal_tenant: bool,
     /// The account was deleted; nobody is made again under its id.
@@ -21,23 +23,32 @@ pub struct KnownUser {
 query! {
     service KNOWN = "
         select u.email, exists (select from tenantry.tenants t where t.id = u.id and t.type = 'user'),
-               u.deleted_at is not null
+               u.deleted_at is not null, u.email_verified
         from tenantry.users u where u.id = $1";
     // A conflict locks the row also where nothing is changed: twenty first requests of a user stand in line here.
     service UPSERT = "
-        insert into tenantry.users as u (id, email, created_at, updated_at) values ($1, $2, $3, $3)
-        on conflict (id) do update set email = excluded.email, updated_at = excluded.updated_at
-        where u.deleted_at is null and excluded.email is not null and u.email is distinct from excluded.email";
+        insert into tenantry.users as u (id, email, email_verified, created_at, updated_at) values ($1, $2, $4, $3, $3)
+        on conflict (id) do update
+        set email = excluded.email, email_verified = excluded.email_verified, updated_at = excluded.updated_at
+        where u.deleted_at is null and excluded.email is not null
+          and (u.email is distinct from excluded.email or excluded.email_verified and not u.email_verified)";
     // Held until the transaction ends: an account that is being deleted is waited for, and none is deleted before what
     // is made of it here can be seen.
     service EXISTING = "
         select id from tenantry.users where id = any ($1) and deleted_at is null
         order by id for share";
     service IS_DELETED = "select deleted_at is not null from tenantry.users where id = $1";
+    // Of somebody who only says so, or of two, an address says nothing about whose it is.
+    service OWN_ADDRESS = "
+        select case when u.email_verified and not exists (
+                   select from tenantry.users o
+                   where lower(o.email) = lower(u.email) and o.id <> u.id and o.deleted_at is null
+               ) then u.email end
+        from tenantry.users u where u.id = $1 and u.deleted_at is null";
     service LOCK = "
-        select email from tenantry.users where id = $1 and deleted_at is null for no key update";
+        select id from tenantry.users where id = $1 and deleted_at is null for no key update";
     service ERASE = "
-        update tenantry.users set email = null, deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
+        update tenantry.users set email = null, email_verified = false, deleted_at = $2, updated_at = $2 where id = $1 and deleted_at is null";
     service TENANTS_ABOUT = "select id from tenantry.tenants_about($1, $2) as id order by id";
     both EMAIL = "select email from tenantry.users where id = $1";
 }
@@ -46,14 +57,32 @@ query! {
 pub async fn known(tx: &Tx, user: Uuid) -> Result<Option<KnownUser>, StoreError> {
     tx.opt(&KNOWN, &[&user])
         .await?
-        .map(|row| Ok(KnownUser { email: row.col(0)?, has_personal_tenant: row.col(1)?, is_deleted: row.col(2)? }))
+        .map(|row| {
+            Ok(KnownUser {
+                email: row.col(0)?,
+                has_personal_tenant: row.col(1)?,
+                is_deleted: row.col(2)?,
+                is_verified: row.col(3)?,
+            })
+        })
         .transpose()
 }
 
-/// Makes the user, or takes over a changed e-mail address (a missing one changes nothing). Locks the row. True where
-/// something was written.
-pub async fn upsert(tx: &Tx, user: Uuid, email: Option<&str>, now: Timestamp) -> Result<bool, StoreError> {
-    Ok(tx.execute(&UPSERT, &[&user, &email, &now]).await? == 1)
+/// Makes the user, or takes over a changed e-mail address, or that it is known to be the user's (a missing one changes
+/// nothing). Locks the row. True where something was written.
+pub async fn upsert(
+    tx: &Tx,
+    user: Uuid,
+    (email, is_verified): (Option<&str>, bool),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let is_verified = is_verified && email.is_some();
+    Ok(tx.execute(&UPSERT, &[&user, &email, &now, &is_verified]).await? == 1)
+}
+
+/// The address of a user, where it is known to be the user's and nobody else's.
+pub async fn own_address(tx: &Tx, user: Uuid) -> Result<Option<String>, StoreError> {
+    tx.opt(&OWN_ADDRESS, &[&user]).await?.map_or(Ok(None), |row| row.col(0))
 }
 
 /// Those of the ids that are users and not deleted; none of them can be deleted before the transaction ends. Tenants
@@ -85,7 +114,7 @@ impl LockedUser {
         self.id
     }
 
-    /// The e-mail address.
+    /// The e-mail address, where it is known to be the user's and nobody else's.
     pub fn email(&self) -> Option<&str> {
         self.email.as_deref()
     }
@@ -93,7 +122,10 @@ impl LockedUser {
 
 /// Locks a user until the transaction ends; nothing where it is unknown or deleted. Tenants are locked first.
 pub async fn lock(tx: &Tx, id: Uuid) -> Result<Option<LockedUser>, StoreError> {
-    tx.opt(&LOCK, &[&id]).await?.map(|row| Ok(LockedUser { id, email: row.col(0)? })).transpose()
+    if tx.opt(&LOCK, &[&id]).await?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(LockedUser { id, email: own_address(tx, id).await? }))
 }
 
 /// Takes what is personal from a locked user and marks it deleted.

@@ -33,7 +33,7 @@ pub async fn delete(db: &Database, env: &Env, actor: Actor, user: Uuid) -> Resul
     let now = env.clock.now();
     for _ in 0..ATTEMPTS {
         let tx = db.read_as_service("tenants_about_user", &[]).await?;
-        let address = rows::email(&tx, user).await?;
+        let address = rows::own_address(&tx, user).await?;
         let mut about = rows::tenants_about(&tx, user, address.as_deref().map(key_of).as_deref()).await?;
         tx.rollback().await?;
         if !about.contains(&user) {
@@ -84,13 +84,23 @@ async fn delete_in(
     for personal in &personal {
         refuse_unsettled(tx, personal).await?;
     }
+    // What they leave in the trail is blanked with the rest.
+    for personal in &personal {
+        teams::delete_all(tx, personal, env, now, actor).await?;
+    }
     let mut blanked: BTreeMap<Uuid, u64> = BTreeMap::new();
     for tenant in audit_rows::blank(tx, about, user, locked.email()).await? {
         *blanked.entry(tenant).or_default() += 1;
     }
     mails::forget(tx, about, user, locked.email()).await?;
+    let mut forgotten = invitations::forget(tx, about, &locked, now).await?;
     for tenant in &others {
-        let of = Leaving { tenant, role: roles.get(&tenant.id()).copied(), blanked: blanked.remove(&tenant.id()) };
+        let of = Leaving {
+            tenant,
+            role: roles.get(&tenant.id()).copied(),
+            blanked: blanked.remove(&tenant.id()),
+            forgotten: forgotten.remove(&tenant.id()).unwrap_or_default(),
+        };
         leave(tx, env, actor, &locked, &of, now).await?;
     }
     for tenant in &personal {
@@ -140,6 +150,8 @@ struct Leaving<'a> {
     role: Option<Role>,
     /// How many payloads were blanked there.
     blanked: Option<u64>,
+    /// How many invitations forgot whom they were for.
+    forgotten: usize,
 }
 
 /// Takes out of a tenant all that goes with a user. Whatever ties a user to a tenant of somebody else has its line here,
@@ -158,19 +170,18 @@ async fn leave(
     now: Timestamp,
 ) -> Result<(), TenancyError> {
     teams::remove_from_all(tx, of.tenant, env, now, (actor, user.id())).await?;
-    let forgotten = invitations::forget(tx, of.tenant, user, now).await?;
     let (kind, role) = match of.role {
         Some(role) => {
             member_rows::remove(tx, of.tenant, user.id()).await?;
             members::follow_with_seats(tx, of.tenant, env, now).await?;
             ("member.removed", Some(role.as_str()))
         }
-        None if of.blanked.is_some() || forgotten > 0 => ("member.erased", None),
+        None if of.blanked.is_some() || of.forgotten > 0 => ("member.erased", None),
         None => return Ok(()),
     };
     let payload = json!({
         "reason": "account_deleted", "role": role, "payloads_blanked": of.blanked.unwrap_or_default(),
-        "invitations_forgotten": forgotten,
+        "invitations_forgotten": of.forgotten,
     });
     Ok(audit::append(tx, of.tenant, env, now, Deed { kind, actor, subject_id: Some(user.id()), payload }).await?)
 }
@@ -184,18 +195,16 @@ async fn end_personal(
     (others, blanked): (usize, u64),
     now: Timestamp,
 ) -> Result<(), TenancyError> {
-    teams::delete_all(tx, tenant, env, now, actor).await?;
     let keys = keys::revoke_all(tx, tenant, now).await?;
+    keys::forget_names(tx, tenant).await?;
     member_rows::remove_all(tx, tenant).await?;
     for endpoint in endpoints::list(tx, tenant.id(), None, ALL_ENDPOINTS).await? {
         endpoints::delete(tx, tenant, endpoint.id).await?;
     }
     subscriptions::end(tx, tenant, now).await?;
-    let slug = format!("deleted-{}", tenant.id().simple());
-    let erased = tenants::update(tx, tenant, (users::PERSONAL_NAME, &slug), &json!({}), now).await?;
     let payload = json!({ "tenants_left": others, "keys_revoked": keys, "payloads_blanked": blanked });
     let deed = Deed { kind: "user.deleted", actor, subject_id: Some(tenant.id()), payload };
-    audit::append(tx, &erased, env, now, deed).await?;
-    leave_stripe(tx, &erased, env, now).await?;
-    Ok(tenants::delete(tx, &erased, now).await?)
+    audit::append(tx, tenant, env, now, deed).await?;
+    leave_stripe(tx, tenant, env, now).await?;
+    Ok(tenants::erase(tx, tenant, users::PERSONAL_NAME, now).await?)
 }

@@ -13,7 +13,7 @@ use super::idempotency::{self, Answer, Claim, Idempotent};
 use super::{Actor, TenancyError, validate};
 use crate::env::Env;
 use crate::storage::keys::{self as rows, KeyRow, NewKeyRow, PresentedKey};
-use crate::storage::{Database, tenants};
+use crate::storage::{Database, invitations, tenants};
 use crate::write_tx;
 
 /// A key to be stored.
@@ -102,7 +102,15 @@ fn per_minute(given: u32) -> Result<NonZeroU32, TenancyError> {
     NonZeroU32::new(given).filter(|limit| limit.get() <= MOST_PER_MINUTE).ok_or_else(message)
 }
 
-/// Stores a key of a tenant, with scopes at most the actor's own.
+/// A key makes no key: one that was stolen would outlive its end, its limit and its revocation.
+fn refuse_key(actor: Actor) -> Result<(), TenancyError> {
+    if matches!(actor, Actor::Key { .. }) {
+        return Err(TenancyError::Forbidden { needed: "user", role: None });
+    }
+    Ok(())
+}
+
+/// Stores a key of a tenant, with scopes at most the actor's own. For users and the host application.
 pub async fn create(
     db: &Database,
     env: &Env,
@@ -121,6 +129,7 @@ pub async fn create(
         let held = tenants::lock(tx, tenant).await?.ok_or(TenancyError::NotFound)?;
         let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageBilling)?;
+        refuse_key(actor)?;
         for scope in &key.scopes {
             authority.require(*scope)?;
         }
@@ -176,6 +185,7 @@ pub async fn rotate(
         let authority = Authority::of(tx, &held, actor).await?;
         authority.require(Permission::ManageBilling)?;
         let before = rows::get(tx, tenant, old).await?.ok_or(TenancyError::NotFound)?;
+        refuse_key(actor)?;
         for scope in scopes(&before.scopes)?.iter() {
             authority.require(scope)?;
         }
@@ -185,6 +195,8 @@ pub async fn rotate(
             return Err(TenancyError::Conflict(message.to_owned()));
         }
         let row = rows::insert(tx, Some(&held), &replacing(&before, by, actor, real_now), now).await?;
+        // What the old one vouched for, the new one does.
+        invitations::hand_on(tx, &held, (old, by.id)).await?;
         let payload = json!({ "name": row.name, "prefix": row.prefix, "replaces": old, "overlap_until": until });
         let deed = Deed { kind: "key.rotated", actor, subject_id: Some(row.id), payload };
         audit::append(tx, &held, env, now, deed).await?;

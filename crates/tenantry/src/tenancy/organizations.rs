@@ -50,7 +50,10 @@ pub async fn create(
             Claim::Go(ticket) => ticket,
         };
         if let Actor::ServiceKey(key) = actor {
-            key_scopes(tx, key, None).await?;
+            let needed = Permission::ManageMembers;
+            if !key_scopes(tx, key, None).await?.contains(needed) {
+                return Err(TenancyError::Forbidden { needed: needed.as_str(), role: None });
+            }
         }
         if users::existing(tx, &[owner_id]).await?.is_empty() {
             if actor == Actor::User(owner_id) && users::is_deleted(tx, owner_id).await? {

@@ -116,7 +116,7 @@ pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let hidden = character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{e0000}'..='\u{e007f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
         if hidden {
             // Writing to a String cannot fail.
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
@@ -134,6 +134,7 @@ mod tests {
     #[test]
     fn nothing_in_a_log_moves_the_cursor_or_hides() {
         assert_eq!(clean("a\nb\u{1b}[2J\0\u{202e}x\u{9b}"), "a\\u{a}b\\u{1b}[2J\\u{0}\\u{202e}x\\u{9b}");
+        assert_eq!(clean("a\u{61c}b\u{ad}\u{e0041}"), "a\\u{61c}b\\u{ad}\\u{e0041}");
         assert_eq!(clean("Zoë 日本"), "Zoë 日本");
         assert_eq!(clean(&"x".repeat(500)).chars().count(), MAX_TEXT + 1);
     }

@@ -26,12 +26,36 @@ pub fn is_address(text: &str) -> bool {
 /// is missing changes nothing. Cheap where nothing is to be done (one read), safe from many requests at once.
 ///
 /// True where the user was seen for the first time. An account that was deleted is never made again.
+///
+/// An address that the host application or the command line gives is taken for the user's; one that the user's token
+/// says is not, see [`ensure_signed_in`].
 pub async fn ensure(
     db: &Database,
     env: &Env,
     actor: Actor,
     user: Uuid,
     email: Option<&str>,
+) -> Result<bool, TenancyError> {
+    ensure_with(db, env, actor, user, (email, !matches!(actor, Actor::User(_)))).await
+}
+
+/// The same for a user with a good token, which may say that its address is verified.
+pub async fn ensure_signed_in(
+    db: &Database,
+    env: &Env,
+    user: Uuid,
+    email: Option<&str>,
+    is_verified: bool,
+) -> Result<bool, TenancyError> {
+    ensure_with(db, env, Actor::User(user), user, (email, is_verified)).await
+}
+
+async fn ensure_with(
+    db: &Database,
+    env: &Env,
+    actor: Actor,
+    user: Uuid,
+    (email, is_verified): (Option<&str>, bool),
 ) -> Result<bool, TenancyError> {
     let email = email.map(|text| validate::email("email", text)).transpose()?;
     if user.is_nil() {
@@ -44,7 +68,8 @@ pub async fn ensure(
         if known.is_deleted {
             return Err(TenancyError::AccountDeleted);
         }
-        if known.has_personal_tenant && (email.is_none() || known.email == email) {
+        let says_nothing_new = email.is_none() || (known.email == email && known.is_verified >= is_verified);
+        if known.has_personal_tenant && says_nothing_new {
             return Ok(false);
         }
     }
@@ -53,13 +78,14 @@ pub async fn ensure(
         // The tenant before its user, as everybody locks them.
         let held = tenants::lock(tx, user).await?;
         // Locks the user's row, so that of many first requests one makes the tenant and the others see it made.
-        let is_written = users::upsert(tx, user, email.as_deref(), now).await?;
+        let before = users::known(tx, user).await?.and_then(|known| known.email);
+        let is_written = users::upsert(tx, user, (email.as_deref(), is_verified), now).await?;
         let known = users::known(tx, user).await?;
         if known.as_ref().is_some_and(|known| known.is_deleted) {
             return Err(TenancyError::AccountDeleted);
         }
         if known.is_some_and(|known| known.has_personal_tenant) {
-            if is_written {
+            if is_written && before != email {
                 note_new_address(tx, env, actor, user, held, now).await?;
             }
             return Ok(false);

@@ -4,6 +4,8 @@
 mod accept;
 pub mod token;
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tenantry_domain::permission::{Overrides, Permission, Role};
@@ -214,17 +216,21 @@ async fn invitation(tx: &Tx, tenant: &LockedTenant, id: Uuid, now: Timestamp) ->
     rows::get(tx, tenant.id(), id, now).await?.ok_or(TenancyError::NotFound)
 }
 
-/// Takes from a locked tenant's invitations whom they were for, where that is a user who is being deleted; how many.
+/// Takes from the invitations of these tenants whom they were for, where that is a user who is being deleted; how many
+/// in each.
 pub(super) async fn forget(
     tx: &Tx,
-    tenant: &LockedTenant,
+    tenants: &[Uuid],
     user: &LockedUser,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<BTreeMap<Uuid, usize>, StoreError> {
     let key = user.email().map(key_of);
-    let forgotten = rows::forget(tx, tenant, (key.as_deref(), user.id()), now).await?;
-    invitation_mails::cancel(tx, tenant.id(), &forgotten).await?;
-    Ok(forgotten.len())
+    let mut forgotten: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for (tenant, id) in rows::forget(tx, tenants, (key.as_deref(), user.id()), now).await? {
+        invitation_mails::cancel(tx, tenant, &[id]).await?;
+        *forgotten.entry(tenant).or_default() += 1;
+    }
+    Ok(forgotten)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Keys over HTTP: rotated while both work, and limited in how often they ask.
 
 use serde_json::{Value, json};
+use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
 use super::world::{Answer, App, send};
@@ -56,9 +57,14 @@ async fn a_key_is_rotated_once_by_who_could_have_made_it() {
     }
     let past = json!({ "expiresAt": "2020-01-01T00:00:00Z" });
     assert_eq!(rotate(&app, &owner, acme, key, past).await.body["errors"][0]["field"], "expiresAt");
-    // By itself too; and once only, also where two do it at once.
+    // No key makes a key: one that was stolen would outlive its end.
+    let by_itself = rotate(&app, &secret, acme, key, json!({})).await;
+    assert_eq!((by_itself.status, &by_itself.body["requiredPermission"]), (403, &json!("user")));
+    let body = json!({ "name": "k", "scopes": ["manageMembers"] });
+    assert_eq!(app.within(&secret, acme, "POST", "/api/keys", &body).await.status, 403);
+    // Once only, also where two do it at once.
     let (one, two) =
-        tokio::join!(rotate(&app, &secret, acme, key, json!({})), rotate(&app, &owner, acme, key, json!({})));
+        tokio::join!(rotate(&app, &owner, acme, key, json!({})), rotate(&app, &owner, acme, key, json!({})));
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
@@ -115,4 +121,68 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!((answer.status, answer.headers.get("ratelimit")), (200, None));
     let (_, next) = made(&rotate(&app, &owner, acme, id, json!({})).await);
     assert_eq!(app.get(&next, "/api/usage/report").await.headers["ratelimit"], "\"key\";r=2;t=20");
+}
+
+#[tokio::test]
+async fn what_a_key_vouched_for_stands_when_it_is_rotated_and_falls_when_that_is_revoked() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let acme = app.organization(&owner).await;
+    let all = ["manageBilling", "viewBilling", "manageMembers", "viewUsage", "recordUsage"];
+    let (key, secret) = app.key(&owner, acme, &all).await;
+    let invite = async |email: &str| {
+        let body = json!({ "email": email, "role": "member" });
+        let made = app.call(&secret, "POST", &format!("/api/tenants/{acme}/invitations"), &body).await;
+        made.body["token"].as_str().unwrap().to_owned()
+    };
+    let (one, two) = (invite("bea@example.com").await, invite("cleo@example.com").await);
+    let (next, _) = made(&rotate(&app, &owner, acme, key, json!({ "overlapSeconds": 0 })).await);
+    let accept = async |email: &str, token: &str| {
+        let (_, bearer) = super::invitations::verified(&app, email);
+        app.call(&bearer, "POST", "/api/invitations/accept", &json!({ "token": token })).await.status
+    };
+    assert_eq!(accept("bea@example.com", &one).await, 200);
+    assert_eq!(app.within(&owner, acme, "DELETE", &format!("/api/keys/{next}"), &Value::Null).await.status, 204);
+    assert_eq!(accept("cleo@example.com", &two).await, 410);
+}
+
+#[tokio::test]
+async fn a_narrowed_service_key_does_what_its_scopes_say() {
+    let app = App::new().await;
+    let (user, _) = app.user().await;
+    let metering = app.service_key_with(&[Permission::RecordUsage]).await;
+    let check = format!("/api/permissions/check?userId={user}&tenantId={user}&permission=viewUsage");
+    for (method, path, body, needed) in [
+        ("PUT", format!("/api/users/{user}"), json!({ "email": "mallory@example.com" }), "manageMembers"),
+        ("POST", "/api/tenants".to_owned(), json!({ "name": "X", "ownerId": user }), "manageMembers"),
+        ("GET", check, Value::Null, "viewBilling"),
+    ] {
+        let refused = app.call(&metering, method, &path, &body).await;
+        assert_eq!((refused.status, &refused.body["requiredPermission"]), (403, &json!(needed)), "{path}");
+    }
+    assert_eq!(app.count("select count(*) from tenantry.users where email = 'mallory@example.com'").await, 0);
+}
+
+#[tokio::test]
+async fn who_is_nobody_any_more_is_answered_nothing_again() {
+    let app = App::new().await;
+    let (owner_id, owner) = app.user().await;
+    let service = app.service_key().await;
+    let create = async || {
+        let request = app.request("POST", "/api/tenants").bearer_auth(&service).header("idempotency-key", "once");
+        send(request.json(&json!({ "name": "X", "ownerId": owner_id }))).await.status
+    };
+    assert_eq!((create().await, create().await), (201, 201));
+    app.admin.execute("update tenantry.api_keys set revoked_at = now() where tenant_id is null", &[]).await.unwrap();
+    assert_eq!(create().await, 401);
+    // A member who leaves is told so again; one whose account is gone is not.
+    let acme = app.organization(&owner).await;
+    let (_, member) = app.member(&owner, acme, "member").await;
+    let leave = async || {
+        let request = app.request("POST", &format!("/api/tenants/{acme}/leave")).bearer_auth(&member);
+        send(request.header("idempotency-key", "out")).await
+    };
+    assert_eq!((leave().await.status, leave().await.status), (204, 204));
+    assert_eq!(app.call(&member, "DELETE", "/api/users/me", &Value::Null).await.status, 204);
+    assert_eq!(leave().await.code(), "account_deleted");
 }

@@ -310,8 +310,14 @@ async fn attack_02_03_a_team_is_named_once_and_alone() {
         assert_eq!((answer.status, answer.code()), (400, "invalid_context_header"), "{headers:?}: {answer:?}");
     }
     let other = app.team(member).await.to_string();
-    let answer = ask(member, &own, &[("x-team-id", &other)]).await;
-    assert_eq!((answer.status, answer.code()), (400, "context_mismatch"), "{answer:?}");
+    for header in [("x-team-id", other.as_str()), ("x-organization-id", &acme), ("x-tenant-id", &acme)] {
+        let answer = ask(member, &own, &[header]).await;
+        assert_eq!((answer.status, answer.code()), (400, "context_mismatch"), "{answer:?}");
+    }
+    // What is about the user knows no tenant, and a header that cannot be read is none to be ignored.
+    for path in ["/api/teams", "/api/me", "/api/tenants"] {
+        assert_eq!(ask(member, path, &[("x-organization-id", "null")]).await.status, 400, "{path}");
+    }
     assert_eq!(ask(member, &own, &[("x-team-id", &team)]).await.status, 200);
 }
 

@@ -220,13 +220,17 @@ impl App {
     }
 
     pub(super) async fn service_key(&self) -> String {
+        self.service_key_with(&Permission::ALL).await
+    }
+
+    pub(super) async fn service_key_with(&self, scopes: &[Permission]) -> String {
         let minted = mint_key(&self.env);
         let key = NewKey {
             id: minted.id,
             prefix: minted.prefix.clone(),
             secret_hash: minted.hash,
             name: "host".to_owned(),
-            scopes: Permission::ALL.to_vec(),
+            scopes: scopes.to_vec(),
             expires_at: None,
             requests_per_minute: None,
         };

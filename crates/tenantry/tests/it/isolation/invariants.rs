@@ -59,6 +59,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("the_membership_helper_reads_little", "billing_events.subject_id", "tenantry.tenants_about"),
     ("the_membership_helper_reads_little", "invitations.tenant_id", "tenantry.tenants_about"),
     ("the_membership_helper_reads_little", "invitations.email_key", "tenantry.tenants_about"),
+    ("the_membership_helper_reads_little", "invitations.accepted_by", "tenantry.tenants_about"),
     ("the_membership_helper_reads_little", "team_members.tenant_id", "whose subscription is shared"),
     ("the_membership_helper_reads_little", "team_members.team_id", "membership of a team"),
     ("the_membership_helper_reads_little", "team_members.user_id", "membership of a team"),

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use tenantry::storage::ReadScope;
 use tenantry::storage::tenants::TenantRow;
 use tenantry::tenancy::audit::Verdict;
-use tenantry::tenancy::invitations::token::MintedToken;
-use tenantry::tenancy::invitations::{self, NewInvitation};
+
+use tenantry::tenancy::invitations::token::{MintedToken, PresentedToken};
+use tenantry::tenancy::invitations::{self, Invitee, NewInvitation};
 use tenantry::tenancy::members::{self, MemberPatch, NewMember};
 use tenantry::tenancy::organizations::{self, NewOrganization, TenantPatch};
 use tenantry::tenancy::{Actor, TenancyError, accounts, keys, teams, users};
@@ -99,11 +100,31 @@ async fn attack_21_deleting_the_only_owners_account_is_refused_with_the_list_of_
 /// one that it left, in one that was deleted, and in mails to it.
 async fn well_known(world: &World) -> (Uuid, TenantRow, TenantRow) {
     let user = world.id();
-    let email = Some("zelda.fitz@example.com");
-    assert!(users::ensure(&world.db, &world.env, Actor::User(user), user, email).await.unwrap());
+    let signed_in =
+        async |address: &str| users::ensure_signed_in(&world.db, &world.env, user, Some(address), true).await.unwrap();
+    assert!(signed_in("zelda.once@example.com").await);
     let owner = world.user().await;
     let (stays, left, gone) =
         (world.organization(owner).await, world.organization(owner).await, world.organization(owner).await);
+    // Invited and in under an address of before.
+    let joined = world.organization(owner).await;
+    let invite = async |tenant: Uuid, email: &str| {
+        let invited = NewInvitation {
+            email: email.to_owned(),
+            role: Role::Member,
+            permissions: Overrides::default(),
+            valid_for: SignedDuration::from_hours(1),
+        };
+        let token = MintedToken::new(&world.env, tenant);
+        let by = (Actor::User(owner), tenant);
+        invitations::create(&world.db, &world.env, by, &invited, &token, None).await.unwrap();
+        token
+    };
+    let token = invite(joined.id, "zelda.once@example.com").await;
+    let invitee = Invitee { user_id: user, email: "zelda.once@example.com" };
+    let token = PresentedToken::parse(token.expose()).unwrap();
+    invitations::accept(&world.db, &world.env, invitee, &token, None).await.unwrap();
+    assert!(!signed_in("zelda.fitz@example.com").await);
     for tenant in [&stays, &left, &gone] {
         world.add(owner, tenant.id, user).await.unwrap();
         world.make(owner, tenant.id, user, Role::Admin).await;
@@ -124,15 +145,14 @@ async fn well_known(world: &World) -> (Uuid, TenantRow, TenantRow) {
     }
     members::leave(&world.db, &world.env, user, left.id, None).await.unwrap();
     organizations::delete(&world.db, &world.env, Actor::User(owner), gone.id).await.unwrap();
-    // Invited once more where it is no member, and in a team of somebody who is in nothing else with it.
-    let invited = NewInvitation {
-        email: "Zelda.Fitz@example.com".to_owned(),
-        role: Role::Member,
-        permissions: Overrides::default(),
-        valid_for: SignedDuration::from_hours(1),
-    };
-    let token = MintedToken::new(&world.env, left.id);
-    invitations::create(&world.db, &world.env, (Actor::User(owner), left.id), &invited, &token, None).await.unwrap();
+    // Invited once more where it is no member, and where nobody is any more; in a team of somebody who is in nothing
+    // else with it, and with a team and a key of its own.
+    invite(left.id, "Zelda.Fitz@example.com").await;
+    let ended = world.organization(owner).await;
+    invite(ended.id, "zelda.fitz@example.com").await;
+    organizations::delete(&world.db, &world.env, Actor::User(owner), ended.id).await.unwrap();
+    teams::create(&world.db, &world.env, user, "Zelda's family", None).await.unwrap();
+    super::keys::named_key_of(world, user, user, "Zelda's laptop").await;
     let team_owner = world.user().await;
     let team = teams::create(&world.db, &world.env, team_owner, "Research", None).await.unwrap().done().unwrap();
     teams::add_member(&world.db, &world.env, team_owner, &team, user, None).await.unwrap();
@@ -163,7 +183,7 @@ async fn what_is_personal_is_erased_and_the_rest_stays() {
         before.iter().filter(is_personal).map(|(table, _)| table.as_str()).collect();
     assert_eq!(
         tables.into_iter().collect::<Vec<_>>(),
-        ["billing_events", "invitations", "notification_mails", "tenants", "users"]
+        ["api_keys", "billing_events", "invitations", "notification_mails", "teams", "tenants", "users"]
     );
     world.delete(user).await.unwrap();
     let after = world.everything().await;
@@ -179,7 +199,7 @@ async fn what_is_personal_is_erased_and_the_rest_stays() {
     assert_eq!(world.one::<String>(states, stays.id).await, due);
 
     // Chains hold: what was blanked is counted, and what is about others is still told.
-    for (tenant, blanked) in [(user, 2), (stays.id, 4), (left.id, 4)] {
+    for (tenant, blanked) in [(user, 6), (stays.id, 4), (left.id, 4)] {
         let Verdict::Intact { entries, blanked: found } = world.chain(tenant).await else { panic!("{tenant}") };
         assert_eq!(found, blanked, "{tenant}");
         assert!(entries > blanked);
@@ -328,5 +348,60 @@ async fn an_account_stays_while_its_tenant_pays_or_has_use_that_is_to_be_billed(
     let users = "select count(*) from tenantry.users where id = $1 and deleted_at is null and email is not null";
     assert_eq!(world.one::<i64>(users, user).await, 1);
     assert_eq!(world.everything().await.len(), before.len() + 2, "something was done");
+    world.delete(user).await.unwrap();
+}
+
+/// A token may say any address. What it stands for is erased with nobody who only says so, nor with one of two.
+#[tokio::test]
+async fn an_address_that_is_not_known_to_be_the_users_takes_nothing_along() {
+    let world = World::new().await;
+    let owner = world.user().await;
+    let acme = world.organization(owner).await;
+    let billing_email = Some(Some("bea@example.com".to_owned()));
+    let patch = TenantPatch { billing_email, ..TenantPatch::default() };
+    organizations::patch(&world.db, &world.env, Actor::User(owner), acme.id, &patch).await.unwrap();
+    let invited = NewInvitation {
+        email: "bea@example.com".to_owned(),
+        role: Role::Member,
+        permissions: Overrides::default(),
+        valid_for: SignedDuration::from_hours(1),
+    };
+    let token = MintedToken::new(&world.env, acme.id);
+    let by = (Actor::User(owner), acme.id);
+    invitations::create(&world.db, &world.env, by, &invited, &token, None).await.unwrap();
+    let before = world.deeds(acme.id).await;
+    let sign_in = async |user: Uuid, is_verified: bool| {
+        let email = Some("Bea@example.com");
+        users::ensure_signed_in(&world.db, &world.env, user, email, is_verified).await.unwrap();
+    };
+    // One who only says so, as a stranger and as a member; then one who is vouched for, beside another who is.
+    let (mallory, member, bea, twin) = (world.id(), world.id(), world.id(), world.id());
+    for user in [mallory, member] {
+        sign_in(user, false).await;
+    }
+    world.add(owner, acme.id, member).await.unwrap();
+    for user in [bea, twin] {
+        sign_in(user, true).await;
+    }
+    for user in [mallory, member, twin] {
+        world.delete(user).await.unwrap();
+    }
+    assert_eq!(world.deeds(acme.id).await[..before.len()], before);
+    let Verdict::Intact { blanked, .. } = world.chain(acme.id).await else { panic!("the chain is broken") };
+    assert_eq!(blanked, 1, "the entry about the member");
+    let pending = "select email || ' ' || state from tenantry.invitations where tenant_id = $1";
+    assert_eq!(world.one::<String>(pending, acme.id).await, "bea@example.com pending");
+    // Nobody else has it now.
+    world.delete(bea).await.unwrap();
+    assert_eq!(world.one::<String>(pending, acme.id).await, "erased revoked");
+}
+
+#[tokio::test]
+async fn nobody_keeps_an_account_by_taking_the_slug_that_its_deletion_wants() {
+    let world = World::new().await;
+    let (user, other) = (world.user().await, world.user().await);
+    let slug = Some(format!("deleted-{}", user.simple()));
+    let new = NewOrganization { name: "X".to_owned(), slug, ..NewOrganization::default() };
+    organizations::create(&world.db, &world.env, Actor::User(other), &new, None).await.unwrap();
     world.delete(user).await.unwrap();
 }

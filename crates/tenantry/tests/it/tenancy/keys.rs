@@ -28,7 +28,11 @@ fn new_key(world: &World, scopes: &[Permission]) -> NewKey {
 
 /// A key that may record usage.
 pub(super) async fn key_of(world: &World, user: Uuid, tenant: Uuid) -> Uuid {
-    let key = new_key(world, &[Permission::RecordUsage]);
+    named_key_of(world, user, tenant, "ci").await
+}
+
+pub(super) async fn named_key_of(world: &World, user: Uuid, tenant: Uuid, name: &str) -> Uuid {
+    let key = NewKey { name: name.to_owned(), ..new_key(world, &[Permission::RecordUsage]) };
     keys::create(&world.db, &world.env, Actor::User(user), tenant, &key, None).await.unwrap();
     key.id
 }

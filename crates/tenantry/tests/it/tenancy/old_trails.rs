@@ -30,6 +30,8 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V13__audit_payloads.sql"),
     include_str!("../../../migrations/V14__keys.sql"),
     include_str!("../../../migrations/V15__erasure.sql"),
+    include_str!("../../../migrations/V16__addresses.sql"),
+    include_str!("../../../migrations/V17__indexes.sql"),
 ];
 
 /// Two entries with hashes that were computed outside of this program, and one that somebody blanked by hand.

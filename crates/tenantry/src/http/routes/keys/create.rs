@@ -68,7 +68,8 @@ impl CreatedKey {
 
 /// Create an API key
 ///
-/// A key of the tenant. Its secret is shown once and stored hashed. Needs `manageBilling`.
+/// A key of the tenant. Its secret is shown once and stored hashed. Needs `manageBilling`; a key makes
+/// no key.
 #[utoipa::path(
     post, path = "/api/keys", tag = "keys", operation_id = "createKey",
     request_body = CreateKey,

@@ -50,6 +50,9 @@ pub async fn create(
     caller: Caller,
     posted: Posted<CreateTenant>,
 ) -> Result<Response, Problem> {
+    if let Some(dead) = security::dead(&state, &caller).await {
+        return Err(dead);
+    }
     let CreateTenant { name, slug, billing_email, owner_id } = posted.body;
     state.slug_limiter.check(caller.actor.id(), slug.as_deref())?;
     let new = NewOrganization { name, slug, billing_email, owner_id };

@@ -41,7 +41,7 @@ pub struct CheckAnswer {
 
 /// Check a permission
 ///
-/// For the host application's own routes: whether a user has a permission in a tenant. A user who is no member,
+/// For the host application's own routes, by a service key with `viewBilling`: whether a user has a permission in a tenant. A user who is no member,
 /// and a tenant that does not exist, are both `{"allowed": false, "role": null}`.
 #[utoipa::path(
     get, path = "/api/permissions/check", tag = "users", operation_id = "checkPermission",
@@ -51,9 +51,10 @@ pub struct CheckAnswer {
 )]
 pub async fn check_permission(
     State(state): State<AppState>,
-    _key: ServiceKey,
+    key: ServiceKey,
     Query(query): Query<CheckQuery>,
 ) -> Result<Json<CheckAnswer>, Problem> {
+    key.require(&state, Permission::ViewBilling).await?;
     let permission: Permission = query
         .permission
         .parse()

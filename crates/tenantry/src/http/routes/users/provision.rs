@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use tenantry_domain::permission::Permission;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -33,7 +34,7 @@ pub struct ProvisionedUser {
 /// Provision a user
 ///
 /// Makes a user with its personal tenant before its first token is seen, so that it can be added to
-/// organizations. For service keys. Repeating it changes nothing but the address.
+/// organizations. For service keys with `manageMembers`. Repeating it changes nothing but the address.
 #[utoipa::path(
     put, path = "/api/users/{id}", tag = "users", operation_id = "provisionUser",
     params(("id" = Uuid, Path, description = "The subject of the user's tokens")),
@@ -47,7 +48,9 @@ pub async fn provision(
     Path(id): Path<Uuid>,
     Json(body): Json<ProvisionUser>,
 ) -> Result<Response, Problem> {
+    key.require(&state, Permission::ManageMembers).await?;
     let made = users::ensure(&state.db, &state.env, key.caller.actor, id, body.email.as_deref()).await?;
+    state.known.forget_user(id);
     let status = if made { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, axum::Json(ProvisionedUser { id })).into_response())
 }
