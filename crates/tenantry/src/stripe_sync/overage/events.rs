@@ -5,16 +5,20 @@
 //! period would be lost with a subscription that is ended at once, count as nothing where it takes back, and be priced
 //! by the tiers and the plan of another month.
 //!
+//! A month with more than one set of terms becomes an item, too: Stripe would price all of it by the last ones, and what
+//! is taken back later by ours.
+//!
 //! Which way a charge goes is decided once, in a row that is committed before the first call: a call without an answer
-//! may have counted. Stripe tells the same event apart for a day. While its invoice is a draft it is sent again under the
-//! same identifier; once that is final, or the day is over, the invoice's own quantity says whether it counted; where
-//! even that does not say it, it is told and left to an operator. So it never counts twice.
+//! may have counted. Stripe tells the same event apart for a day. While its invoice is a draft, with time left to count
+//! it, it is sent again under the same identifier; after that it waits until the invoice is final, whose quantity then
+//! says whether it counted (that of a draft may still be to come); where even that does not say it, it is told and left
+//! to an operator. So it never counts twice.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tenantry_domain::quantity::Quantity;
 use tenantry_stripe::invoice_lines::{self, InvoiceLine};
 use tenantry_stripe::invoices::{self, Invoice, InvoiceStatus};
@@ -23,6 +27,7 @@ use uuid::Uuid;
 
 use super::target::Target;
 use super::{Lease, OpenCharge, SyncError};
+use crate::storage::jobs::{self, NewJob};
 use crate::storage::stripe::charge_ways::{self, EventWay};
 use crate::storage::stripe::{charges, customers};
 use crate::storage::tenants;
@@ -31,12 +36,15 @@ use crate::stripe_sync::state::CustomerState;
 use crate::stripe_sync::{OverageBilling, Stripe, invoices as mirrored};
 use crate::tenancy::audit::{self, Deed};
 use crate::tenancy::{Actor, TenancyError};
+use crate::usage::charges::BILL_JOB;
 use crate::write_tx;
 
 /// Where a charge went whose quantity a meter counts.
 const TARGET: &str = "meter";
 /// Stripe knows an identifier for a day from its first call: for so long it is sent again.
 const SENT_AGAIN: SignedDuration = SignedDuration::from_hours(23);
+/// How long after an invoice should be final is looked for what it counts.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(30);
 /// How far back is looked whether invoices count what was reported.
 const LOOKED_AT_AGAIN: SignedDuration = SignedDuration::from_hours(24 * 40);
 /// A draft that is final sooner may be so before Stripe counts what is reported now.
@@ -110,8 +118,15 @@ async fn answer(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, event: &Eve
         return doubt(stripe, lease, charge, event).await;
     }
     let is_draft = invoice.status == Some(InvoiceStatus::Draft);
-    let age = stripe.env.clock.now().duration_since(event.began_at);
-    if is_draft && age < SENT_AGAIN {
+    let now = stripe.env.clock.now();
+    let age = now.duration_since(event.began_at);
+    let has_time = invoice
+        .automatically_finalizes_at
+        .is_none_or(|at| now.saturating_add(TIME_TO_COUNT).is_ok_and(|last| last <= at));
+    if is_draft && (age >= SENT_AGAIN || !has_time) {
+        return wait(stripe, lease, event, invoice.automatically_finalizes_at).await;
+    }
+    if is_draft {
         send(stripe, lease, event).await?;
         let found = note(stripe, lease, charge, event).await?;
         mirror(stripe, lease, &event.invoice_id).await?;
@@ -128,6 +143,32 @@ async fn answer(stripe: &Stripe, lease: &Lease, charge: &OpenCharge, event: &Eve
         }
         _ => doubt(stripe, lease, charge, event).await,
     }
+}
+
+/// Leaves an event until its invoice is final: a draft does not say what it will count.
+async fn wait(
+    stripe: &Stripe,
+    lease: &Lease,
+    event: &EventWay,
+    finalizes_at: Option<Timestamp>,
+) -> Result<Found, SyncError> {
+    let (tenant, now) = (lease.tenant_id, stripe.env.clock.now());
+    let at = finalizes_at.unwrap_or(now).max(now).saturating_add(LOOK_AGAIN).unwrap_or(now);
+    write_tx!(stripe.db, "wait_for_invoice", &[tenant], |tx| {
+        hold(tx, lease, now).await?;
+        let dedupe_key = format!("event {} {}", event.charge_id, at.as_second() / LOOK_AGAIN.as_secs());
+        let job = NewJob { id: stripe.env.ids.uuid_v7(now), dedupe_key, payload: &json!({}) };
+        jobs::insert_at(tx, tenant, BILL_JOB, &[job], (now, at)).await?;
+        Ok(Found::Settled)
+    })
+}
+
+/// Whether a charge is for use under one set of terms, so that Stripe's price of the month is ours.
+fn has_one_price(charge: &OpenCharge) -> bool {
+    let segments = charge.inputs.get("segments").and_then(Value::as_array);
+    let mut terms = segments.into_iter().flatten().map(|segment| (&segment["planId"], &segment["planVersion"]));
+    let first = terms.next();
+    terms.all(|other| Some(other) == first)
 }
 
 /// Reports those charges whose period the open draft counts; the others, which become items.
@@ -186,7 +227,7 @@ fn event(charge: &OpenCharge, invoice: &str, lines: &[Counted], now: Timestamp) 
     });
     // With two, each has a part of the period: nobody can tell which counts.
     let is_one = of_it.next().is_some() && of_it.next().is_none();
-    (is_one && !value.is_zero()).then(|| EventWay {
+    (is_one && !value.is_zero() && has_one_price(charge)).then(|| EventWay {
         charge_id: charge.id,
         invoice_id: invoice.to_owned(),
         event_name: event_name(&charge.metric),
@@ -319,18 +360,30 @@ pub(super) async fn miscounts(stripe: &Stripe, tenant: Uuid) -> Result<Vec<Strin
     let sums = charge_ways::sums(&tx, tenant, now.saturating_sub(LOOKED_AT_AGAIN).unwrap_or(now)).await?;
     tx.rollback().await?;
     let mut found = Vec::new();
-    let mut read: BTreeMap<String, Vec<Counted>> = BTreeMap::new();
+    let mut read: BTreeMap<String, Option<Vec<Counted>>> = BTreeMap::new();
     for (invoice, name, sum) in sums {
         if !read.contains_key(&invoice) {
-            read.insert(invoice.clone(), counted(stripe, &invoice).await?);
+            read.insert(invoice.clone(), counted_at_the_end(stripe, &invoice).await?);
         }
-        let quantity = quantity_of(read.get(&invoice).map_or(&[], Vec::as_slice), &name);
+        // A draft may still count it, and one that is gone counts nothing that anybody pays.
+        let Some(Some(lines)) = read.get(&invoice) else { continue };
+        let quantity = quantity_of(lines, &name);
         if !is_shown(quantity, sum) {
             let sum = Quantity::from_decimal(sum);
             found.push(format!("invoice {invoice} counts {quantity} of {name}, and {sum} were reported for it"));
         }
     }
     Ok(found)
+}
+
+/// What an invoice counts that is final; none of a draft, and of one that is not there.
+async fn counted_at_the_end(stripe: &Stripe, id: &str) -> Result<Option<Vec<Counted>>, SyncError> {
+    match invoice(stripe, id).await {
+        Ok(found) if found.deleted || found.status == Some(InvoiceStatus::Draft) => Ok(None),
+        Ok(_) => Ok(Some(counted(stripe, id).await?)),
+        Err(SyncError::Stripe(error)) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes what an operator found out about an event in doubt; false where this charge has none. One that does not count
