@@ -285,7 +285,13 @@ impl WantedPrice<'_> {
         let words = format!("{} {}", self.currency.to_string().to_ascii_uppercase(), self.expressed.words());
         if let (Some(price), Some(meter)) = (holder.filter(|price| self.is_met_by(price, meter)), meter) {
             let row = self.row(&price.id, meter)?;
-            if known.contains(&row) {
+            // Also where it was noted in other words.
+            let is_noted = |noted: &MeterPriceRow| {
+                noted.meter_id == row.meter_id
+                    && noted.price_id == row.price_id
+                    && says(noted, self.terms, self.currency)
+            };
+            if known.iter().any(is_noted) {
                 return Ok(None);
             }
             if !is_dry {
@@ -369,10 +375,14 @@ pub async fn missing(stripe: &Stripe, catalog: &Catalog) -> Result<Vec<String>, 
     Ok(missing)
 }
 
-/// Whether a noted price expresses these terms.
+/// Whether a noted price expresses these terms, in whatever words they were noted.
 pub fn says(row: &MeterPriceRow, terms: &OverageTerms, currency: Currency) -> bool {
     let noted = serde_json::from_value::<OverageTerms>(row.terms.clone());
-    row.currency == currency.to_string() && noted.is_ok_and(|noted| noted == *terms)
+    let is_same = |noted: OverageTerms| match (Expressed::of(&noted), Expressed::of(terms)) {
+        (Ok(noted), Ok(wanted)) => noted == wanted,
+        _ => noted == *terms,
+    };
+    row.currency == currency.to_string() && noted.is_ok_and(is_same)
 }
 
 #[cfg(test)]

@@ -125,9 +125,10 @@ async fn changed_terms_are_a_new_price_and_what_is_the_same_in_other_words_is_no
     let world = world().await;
     push(&world.stripe, &catalog(TOKENS, STORAGE, JOBS)).await.unwrap();
     let first = metered_price(&world, "tokens").await;
-    // A quarter for a thousand is a half for two thousand: noted, and the price stays.
+    // A quarter for a thousand is a half for two thousand: the price says it already.
     let same = catalog(r#"unit_price = "0.5", per = 2000"#, STORAGE, JOBS);
-    assert_eq!(told(&push(&world.stripe, &same).await.unwrap()), ["tokens NotePrice"]);
+    assert_eq!(push(&world.stripe, &same).await.unwrap(), []);
+    assert!(metered::missing(&world.stripe, &same).await.unwrap().is_empty());
     assert_eq!(metered_price(&world, "tokens").await.id, first.id);
     for (catalog, metric) in [
         (catalog(r#"unit_price = "0.3", per = 1000"#, STORAGE, JOBS), "tokens"),
