@@ -301,7 +301,9 @@ impl FromRequestParts<AppState> for Member {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        PathTenant::from_request_parts(parts, state).await?.member(state).await
+        // That looks the caller up itself, which is enough.
+        let (caller, tenant_id) = tenant_of_path(parts, state).await?;
+        PathTenant { caller, tenant_id }.member(state).await
     }
 }
 

@@ -80,6 +80,9 @@ struct Metric {
     meter: Option<String>,
 }
 
+/// Stripe takes 20 recurring items in a checkout, and the plan's own price is one of them.
+const MOST_METERED: usize = 19;
+
 impl<'a> Wanted<'a> {
     /// What is wanted; nothing where overage is billed by items. Refuses terms that have no words at Stripe.
     pub(super) fn of(stripe: &Stripe, catalog: &'a Catalog) -> Result<Self, PushError> {
@@ -88,13 +91,17 @@ impl<'a> Wanted<'a> {
         }
         let mut wanted = Vec::new();
         for plan in catalog.plans() {
-            for (metric, terms, currency) in overage_of(plan) {
-                let plan = plan.id.as_str();
-                let expressed = Expressed::of(terms).map_err(|reason| PushError::Inexpressible {
-                    plan: plan.to_owned(),
-                    metric: metric.to_owned(),
-                    reason,
-                })?;
+            let plan_id = plan.id.as_str();
+            for (place, (metric, terms, currency)) in overage_of(plan).enumerate() {
+                let plan = plan_id;
+                let inexpressible =
+                    |reason| PushError::Inexpressible { plan: plan.to_owned(), metric: metric.to_owned(), reason };
+                if place >= MOST_METERED {
+                    return Err(inexpressible(format!(
+                        "a checkout has room for {MOST_METERED} metered prices of a plan"
+                    )));
+                }
+                let expressed = Expressed::of(terms).map_err(inexpressible)?;
                 wanted.push(WantedPrice { plan, metric, currency, terms, expressed });
             }
         }

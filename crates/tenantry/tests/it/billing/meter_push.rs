@@ -156,7 +156,22 @@ async fn what_stripe_cannot_express_is_named_before_anything_is_made() {
         assert!(error.starts_with("plan `pro`, metric `tokens`: the overage cannot be expressed"), "{error}");
         assert!(error.contains("1 for 3"), "{error}");
     }
+    // With the plan's own price there are twenty in a checkout, and no more.
+    let with = |metrics: usize| {
+        let metrics: Vec<String> = (0..metrics)
+            .map(|n| format!("metrics.m{n:02} = {{ included = 1, overage = {{ unit_price = \"1\" }} }}"))
+            .collect();
+        let text = format!(
+            "currency = \"usd\"\n[[plans]]\nid = \"free\"\nname = \"Free\"\nrank = 0\ndefault = true\n\
+             [[plans]]\nid = \"pro\"\nname = \"Pro\"\nrank = 10\nprices = {{ month = 2900 }}\n{}",
+            metrics.join("\n")
+        );
+        catalog_file::parse(&text, "plans.toml").unwrap()
+    };
+    let error = push(&world.stripe, &with(20)).await.unwrap_err().to_string();
+    assert!(error.starts_with("plan `pro`, metric `m19`") && error.contains("room for 19"), "{error}");
     assert!(world.prices().await.is_empty() && meters(&world.stripe).await.is_empty());
+    assert_eq!(differences(&world.stripe, &with(19)).await.map(|changes| !changes.is_empty()).ok(), Some(true));
 }
 
 #[tokio::test]
