@@ -171,7 +171,8 @@ query! {
         order by 1";
     service CLOSED_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start, c.closed,
-               c.historic, c.in_plan, c.included, c.hard_limit, c.total
+               c.historic, c.in_plan, c.included, c.hard_limit, c.total,
+               c.aggregation, c.held, c.sure_limit
         from tenantry.usage_counters c where c.tenant_id = any ($1) and c.closed
         order by c.tenant_id, c.metric, c.period_start";
     service ALL_TENANTS = "select id from tenantry.list_tenants($1, $2) as id";

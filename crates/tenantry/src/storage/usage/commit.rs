@@ -127,7 +127,8 @@ query! {
             as delta (tenant_id, metric, period_start, period_end, segment_sequence, amount, event_count)
         where c.tenant_id = delta.tenant_id and c.metric = delta.metric and c.period_start = delta.period_start
           and c.period_end = delta.period_end and c.segment_sequence = delta.segment_sequence and not c.closed
-          and c.total + delta.amount <= least(c.hard_limit, $8::numeric)
+          and c.aggregation = 'sum'
+          and c.total + c.held + delta.amount <= least(c.hard_limit, c.sure_limit, $8::numeric)
         returning c.tenant_id, c.metric, c.period_start, c.total, c.in_plan, c.included, c.hard_limit";
     /// Adds to counters that this transaction has locked and decided on.
     service LOCKED_COUNTERS = "
@@ -140,7 +141,8 @@ query! {
         returning c.tenant_id, c.metric, c.period_start, c.refused_count - delta.refused_count";
     service LOCK_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
-               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total
+               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total,
+               c.aggregation, c.held, c.sure_limit
         from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as wanted (tenant_id, metric, period_start)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
             and c.period_start = wanted.period_start

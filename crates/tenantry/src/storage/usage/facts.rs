@@ -87,8 +87,14 @@ pub struct CounterRow {
     pub included: Option<Decimal>,
     /// No accepted event takes the total above it.
     pub hard_limit: Option<Decimal>,
-    /// Sum of the period's events.
+    /// Sum of the period's events, or what else its aggregation makes of them.
     pub total: Decimal,
+    /// What total is of the events: `sum`, or one that only a decision under the row's lock can tell.
+    pub aggregation: String,
+    /// Reserved by open holds; limits judge `total + held`.
+    pub held: Decimal,
+    /// Up to this total events are judged by `hard_limit` alone, above it one by one; none is no such bound.
+    pub sure_limit: Option<Decimal>,
 }
 
 impl CounterRow {
@@ -106,6 +112,9 @@ impl CounterRow {
             included: row.try_get("included").map_err(column)?,
             hard_limit: row.try_get("hard_limit").map_err(column)?,
             total: row.try_get("total").map_err(column)?,
+            aggregation: row.try_get("aggregation").map_err(column)?,
+            held: row.try_get("held").map_err(column)?,
+            sure_limit: row.try_get("sure_limit").map_err(column)?,
         })
     }
 }
@@ -148,7 +157,8 @@ query! {
     /// No period is longer than 31 days, so the index is read from there and not from the tenant's first counter.
     service COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
-               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total
+               c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total,
+               c.aggregation, c.held, c.sure_limit
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
             as wanted (tenant_id, metric, earliest, latest)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric

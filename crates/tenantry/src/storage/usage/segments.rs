@@ -12,7 +12,7 @@ use crate::storage::{StoreError, Tx};
 query! {
     service LOCK_COUNTERS_FROM = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
-               in_plan, included, hard_limit, total
+               in_plan, included, hard_limit, total, aggregation, held, sure_limit
         from tenantry.usage_counters
         where tenant_id = $1 and period_end > $2
         order by tenant_id, metric, period_start

@@ -40,10 +40,13 @@ pub(super) fn is_possible(prepared: &[Prepared], group: &[&NewEvent], facts: &Fa
         if counter.closed || !is_usage || event.claim != Claim::Any || event.occurred_at < counter.segment_start {
             return false;
         }
-        if let Some(limit) = counter.hard_limit {
+        if counter.aggregation != "sum" {
+            return false;
+        }
+        if let Some(limit) = counter.hard_limit.into_iter().chain(counter.sure_limit).min() {
             let sum = sums.entry(event.counter).or_default();
             *sum += event.amount;
-            if counter.total + *sum > limit {
+            if counter.total + counter.held + *sum > limit {
                 return false;
             }
         }
