@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::metric::MetricDefinition;
 use crate::money::{Currency, Rate};
 use crate::quantity::Quantity;
 
@@ -325,6 +326,7 @@ impl MetricTerms {
 pub struct Catalog {
     plans: Vec<Plan>,
     default: usize,
+    definitions: BTreeMap<MetricName, MetricDefinition>,
 }
 
 /// Why plans are no catalog.
@@ -342,6 +344,9 @@ pub enum CatalogError {
     /// Two currencies: a period under two plans could not be summed.
     #[error("plans charge in {0} and in {1}: all plans of a catalog charge in one currency")]
     TwoCurrencies(Currency, Currency),
+    /// Something is said of a metric that no plan has.
+    #[error("no plan names the metric {0:?}")]
+    UnknownMetric(String),
 }
 
 impl Catalog {
@@ -365,9 +370,26 @@ impl Catalog {
         let defaults: Vec<usize> =
             plans.iter().enumerate().filter(|(_, plan)| plan.default).map(|(position, _)| position).collect();
         match defaults[..] {
-            [default] => Ok(Self { plans, default }),
+            [default] => Ok(Self { plans, default, definitions: BTreeMap::new() }),
             _ => Err(CatalogError::Defaults(defaults.len())),
         }
+    }
+
+    /// The same catalog with what holds for metrics whatever the plan; some plan must name each.
+    pub fn with_definitions(
+        mut self,
+        definitions: BTreeMap<MetricName, MetricDefinition>,
+    ) -> Result<Self, CatalogError> {
+        if let Some(unknown) = definitions.keys().find(|name| !self.declares_metric(name.as_str())) {
+            return Err(CatalogError::UnknownMetric(unknown.to_string()));
+        }
+        self.definitions = definitions;
+        Ok(self)
+    }
+
+    /// What holds for metrics whatever the plan; those of which nothing is said are missing.
+    pub fn definitions(&self) -> &BTreeMap<MetricName, MetricDefinition> {
+        &self.definitions
     }
 
     /// The plans, by rank.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tenantry_domain::metric::DimensionName;
 use tenantry_domain::plan::{Catalog, Plan};
 
 use crate::env::Env;
 use crate::storage::subscriptions::{self as rows, LatestVersion};
+use crate::storage::usage::dimensions;
 use crate::storage::{Database, MaybeRetryable, StoreError};
 use crate::write_tx;
 
@@ -73,8 +75,19 @@ pub async fn load(db: &Database, env: &Env, catalog: &Catalog) -> Result<Loaded,
             let definition = serde_json::to_value(plan).map_err(|error| StoreError::corrupt("plan", error))?;
             rows::insert_version(tx, (plan.id.as_str(), *version), &definition, plan.default, now).await?;
         }
+        dimensions::declare(tx, &dimensions_of(catalog)).await?;
         Ok(step.report)
     })
+}
+
+/// Names of dimensions by metric.
+fn dimensions_of(catalog: &Catalog) -> serde_json::Value {
+    let declared = catalog.definitions().iter().filter(|(_, definition)| !definition.dimensions.is_empty());
+    let names = declared.map(|(metric, definition)| {
+        let names: Vec<&str> = definition.dimensions.iter().map(DimensionName::as_str).collect();
+        (metric.to_string(), names.into())
+    });
+    serde_json::Value::Object(names.collect())
 }
 
 #[derive(Default)]

@@ -71,6 +71,14 @@ impl From<ReportError> for Problem {
             )
             .figure("nearest", nearest.to_string()),
             ReportError::Empty => Self::invalid("from", "must be before `to`"),
+            ReportError::Undeclared(_) | ReportError::NotOfOneUser => Self::invalid("groupBy", error.to_string()),
+            ReportError::NotSummed { since, .. } => {
+                let problem = Self::invalid("groupBy", error.to_string());
+                match since {
+                    Some(since) => problem.figure("summedSince", since.to_string()),
+                    None => problem,
+                }
+            }
         }
     }
 }

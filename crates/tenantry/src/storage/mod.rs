@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod bench_reports;
 pub mod checkup;
 mod error;
 pub mod export;

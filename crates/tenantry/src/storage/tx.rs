@@ -24,10 +24,10 @@ pub struct ReadScope {
 }
 
 impl ReadScope {
-    /// The statement that opens a transaction of this scope. Only parsed UUIDs get in, so nothing can be injected.
+    /// The statement that opens a transaction of this scope: one snapshot for all its statements. Only parsed UUIDs get in, so nothing can be injected.
     fn begin(self) -> String {
         use std::fmt::Write as _;
-        let mut sql = String::from("begin read only");
+        let mut sql = String::from("begin isolation level repeatable read read only");
         for (setting, value) in
             [("app.user_id", self.user_id), ("app.key_id", self.key_id), ("app.tenant_id", self.tenant_id)]
         {
@@ -180,7 +180,7 @@ mod tests {
         let scope = ReadScope { user_id: Some(id), key_id: None, tenant_id: Some(id) };
         assert_eq!(
             scope.begin(),
-            "begin read only; set local app.user_id = '01234567-89ab-cdef-0123-456789abcdef'; \
+            "begin isolation level repeatable read read only; set local app.user_id = '01234567-89ab-cdef-0123-456789abcdef'; \
              set local app.tenant_id = '01234567-89ab-cdef-0123-456789abcdef'"
         );
         assert_eq!(

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use tenantry_domain::limit::Standing;
+use tenantry_domain::metric::DimensionName;
 use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::charges;
+use super::groups::{self, Group, Selection};
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
 use crate::storage::subscriptions::{self, CurrentSubscription};
@@ -68,6 +70,8 @@ pub struct Report {
     pub usage: BTreeMap<String, MetricUsage>,
     /// How many users used something.
     pub unique_users: usize,
+    /// Where it is grouped: the groups, by metric and key.
+    pub groups: Option<Vec<Group>>,
 }
 
 /// Why a report cannot be made.
@@ -90,14 +94,37 @@ pub enum ReportError {
     /// The span is empty or backwards.
     #[error("from must be before to")]
     Empty,
+    /// The catalog declares no such dimension, for no metric or not for the one that is asked for.
+    #[error("the plan catalog declares no dimension {0} here; reports are grouped by day, user and metric besides")]
+    Undeclared(DimensionName),
+    /// The dimension is new: earlier usage is being summed by it, or is not kept any more.
+    #[error("usage is summed by {name} {}", from_on(.since.as_ref()))]
+    NotSummed {
+        /// The dimension.
+        name: DimensionName,
+        /// From when on all usage is summed by it; none where none is yet.
+        since: Option<Timestamp>,
+    },
+    /// Sums by dimension are not kept for each user.
+    #[error("what one user used is not summed by dimension: group by day or metric")]
+    NotOfOneUser,
+}
+
+fn from_on(since: Option<&Timestamp>) -> String {
+    match since {
+        Some(since) => format!("from {since} on so far: ask for a later span, or again in some minutes"),
+        None => "in some minutes: the plan catalog declares it since just now".to_owned(),
+    }
 }
 
 /// Makes a report over `[from, to)`, by default the current period. Limits are those of the period in which the span
-/// ends: of the current one, unless the span ended before it began. `only` leaves out what others than this user used.
+/// ends: of the current one, unless the span ended before it began. `only` leaves out what others than this user used. Equal to the sum of the events in the
+/// transaction's snapshot; its statements must share one.
 pub async fn report(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
     (from, to): (Option<Timestamp>, Option<Timestamp>),
+    selection: Selection<'_>,
     now: Timestamp,
 ) -> Result<Report, ReportError> {
     let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
@@ -109,7 +136,13 @@ pub async fn report(
     check_bound(tx, tenant, "to", to, (current.start, current.end)).await?;
     let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
     let mut users = BTreeSet::new();
-    for row in rows::used(tx, (tenant, only), (from, to), None).await? {
+    rows::plan(tx).await?;
+    let used = rows::used(tx, (tenant, only), (from, to), selection.metric).await?;
+    let groups = match selection.group_by {
+        Some(by) => Some(groups::groups(tx, (tenant, only), (from, to), (selection.metric, by), &used).await?),
+        None => None,
+    };
+    for row in used {
         let metric = usage.entry(row.metric).or_default();
         let amount = Quantity::from_decimal(row.amount);
         let user = (!row.user_id.is_nil()).then_some(row.user_id);
@@ -118,7 +151,7 @@ pub async fn report(
         metric.by_user.insert(user, amount);
         users.extend(user);
     }
-    Ok(Report { from, to, current, usage, unique_users: users.len() })
+    Ok(Report { from, to, current, usage, unique_users: users.len(), groups })
 }
 
 /// The last instant before the end of a span, or now where the span goes on.

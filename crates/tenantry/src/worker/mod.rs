@@ -10,6 +10,7 @@
 mod billing;
 mod housekeeping;
 mod outbound;
+mod rollups;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -104,10 +105,18 @@ impl Worker {
 
 async fn work(db: Database, env: Env, stopping: CancellationToken) {
     let mut housekeeping = housekeeping::Housekeeping::default();
+    let mut sums = rollups::Upkeep::default();
     while !stopping.is_cancelled() {
         if AssertUnwindSafe(housekeeping.run_if_due(&db, &env)).catch_unwind().await.is_err() {
             tracing::error!("housekeeping panicked; it is tried again in ten minutes");
         }
+        let is_behind = match AssertUnwindSafe(sums.run_if_due(&db, &env)).catch_unwind().await {
+            Ok(is_behind) => is_behind,
+            Err(_) => {
+                tracing::error!("the upkeep of reports' sums panicked; it is tried again in ten minutes");
+                false
+            }
+        };
         let done = match run_due(&db, &env, &stopping).await {
             Ok(done) => done,
             Err(error) => {
@@ -115,7 +124,7 @@ async fn work(db: Database, env: Env, stopping: CancellationToken) {
                 0
             }
         };
-        if done == 0 {
+        if done == 0 && !is_behind {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 () = tokio::time::sleep(PAUSE) => {}

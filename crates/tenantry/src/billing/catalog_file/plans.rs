@@ -4,7 +4,7 @@ use tenantry_domain::money::Currency;
 use tenantry_domain::plan::{Catalog, Plan, PlanId, Prices};
 
 use super::table::{Field, Problems, Table};
-use super::terms;
+use super::{definitions, terms};
 
 /// What overage of free plans costs is in this currency, where the file names none.
 const FALLBACK_CURRENCY: &str = "usd";
@@ -26,6 +26,7 @@ struct Read<'d> {
 pub(super) fn catalog(mut document: Table<'_>, problems: &mut Problems<'_>) -> Option<Catalog> {
     let stated = document.take("currency").and_then(|field| Some((field.parsed::<Currency>(problems)?, field)));
     let plans = document.take("plans");
+    let metrics = document.take("metrics");
     document.finish(problems);
     let tables = match &plans {
         Some(field) => field.tables(problems)?,
@@ -44,7 +45,11 @@ pub(super) fn catalog(mut document: Table<'_>, problems: &mut Problems<'_>) -> O
         return None;
     }
     let plans = read.iter_mut().filter_map(|read| read.plan.take()).map(|plan| with_currency(plan, currency));
-    Catalog::new(plans.collect()).map_err(|error| problems.add(None, "", &error)).ok()
+    let catalog = Catalog::new(plans.collect()).map_err(|error| problems.add(None, "", &error)).ok()?;
+    match metrics {
+        Some(metrics) => definitions::with_definitions(catalog, &metrics, problems),
+        None => Some(catalog),
+    }
 }
 
 /// A plan that sells overage without a price of its own says in which currency.

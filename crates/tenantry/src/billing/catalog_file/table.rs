@@ -217,6 +217,23 @@ impl<'d> Field<'d> {
         text.parse().map_err(|error: tenantry_domain::money::RateError| self.wrong(error, problems)).ok()
     }
 
+    /// A list of texts that are parsed further; none where one of them is wrong.
+    pub(super) fn list<T>(&self, problems: &mut Problems<'_>) -> Option<Vec<T>>
+    where
+        T: std::str::FromStr<Err: fmt::Display>,
+    {
+        let DeValue::Array(values) = self.value else {
+            return self.expected("a list of texts in quotes", problems);
+        };
+        let field = |value: &'d toml::Spanned<DeValue<'d>>| Field {
+            place: self.place.clone(),
+            at: value.span().start,
+            value: value.get_ref(),
+        };
+        let read: Vec<Option<T>> = values.iter().map(|value| field(value).parsed(problems)).collect();
+        read.into_iter().collect()
+    }
+
     pub(super) fn table(&self, problems: &mut Problems<'_>) -> Option<Table<'d>> {
         match self.value {
             DeValue::Table(table) => Some(Table::new(self.place.clone(), self.at, table)),

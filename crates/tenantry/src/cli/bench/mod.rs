@@ -2,6 +2,7 @@
 
 mod http;
 mod measure;
+mod reports;
 mod usage;
 mod ways;
 
@@ -15,9 +16,13 @@ use super::{Failure, Session};
 pub(super) enum Bench {
     /// How fast a running server records usage, beside the database's own bounds and the naive way
     Usage(usage::BenchUsage),
+    /// How fast a running server reports the usage of a large tenant, which is made for it and taken away again
+    Reports(reports::BenchReports),
 }
 
 pub(super) async fn run(session: &Session, bench: Bench) -> Result<ExitCode, Failure> {
-    let Bench::Usage(bench) = bench;
-    usage::run(session, &bench).await
+    match bench {
+        Bench::Usage(bench) => usage::run(session, &bench).await,
+        Bench::Reports(bench) => reports::run(session, &bench).await,
+    }
 }

@@ -11,6 +11,7 @@ use crate::cli::output::table;
 use crate::cli::{Failure, Session};
 use crate::http::routes::usage::report::{ReportBody, ReportTenant, view};
 use crate::storage::tenants;
+use crate::usage::groups::{GroupBy, Selection};
 use crate::usage::report;
 
 #[derive(Debug, Args)]
@@ -24,13 +25,21 @@ pub(in crate::cli) struct Report {
     /// The same, not included [default: the current period's end]
     #[arg(long, value_name = "TIME")]
     to: Option<Timestamp>,
+    /// One metric only
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+    /// Sums by day, user, metric, or a dimension of the plan catalog such as model
+    #[arg(long, value_name = "WHAT")]
+    group_by: Option<GroupBy>,
 }
 
 pub(super) async fn run(session: &Session, report: &Report) -> Result<ExitCode, Failure> {
     let body = session.on_database(async |opened| {
         let tx = opened.db.read_as_service("report_usage", &[report.tenant]).await?;
         let tenant = tenants::get(&tx, report.tenant).await?;
-        let found = report::report(&tx, (report.tenant, None), (report.from, report.to), session.env.clock.now()).await;
+        let selection = Selection { metric: report.metric.as_deref(), group_by: report.group_by.as_ref() };
+        let now = session.env.clock.now();
+        let found = report::report(&tx, (report.tenant, None), (report.from, report.to), selection, now).await;
         tx.rollback().await?;
         let tenant = tenant.ok_or_else(|| Failure::usage(format!("--tenant: there is no tenant {}", report.tenant)))?;
         let found = found.map_err(|error| Failure::usage(error.to_string()))?;
@@ -68,6 +77,14 @@ fn text(body: &ReportBody) -> String {
     });
     text.push_str(&table(["metric", "used in period", "included", "remaining", "above", "accrued"], limits));
     text.push('\n');
+    if let Some(groups) = &body.groups {
+        let rows = groups.iter().map(|group| {
+            let key = group.key.clone().unwrap_or_else(|| "none".to_owned());
+            [group.metric.clone(), key, group.total.clone(), group.count.to_string()]
+        });
+        text.push_str(&table(["metric", "group", "used from - to", "events"], rows));
+        return text;
+    }
     let used = body.usage.iter().flat_map(|(metric, used)| {
         used.by_user.iter().map(move |(user, amount)| [metric.clone(), user.clone(), amount.clone()])
     });

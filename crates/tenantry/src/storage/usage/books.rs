@@ -52,6 +52,100 @@ query! {
         from events e full join rollups r using (tenant_id, metric, period_start, hour, user_id)
         where e.amount is distinct from r.amount or e.event_count is distinct from r.event_count
         order by 1, 2";
+    service DAY_ROLLUPS = "
+        with hours as (
+            select r.tenant_id, r.metric, r.period_start, date_trunc('day', r.hour, 'UTC') as day, r.user_id,
+                   sum(r.amount) as amount, sum(r.event_count) as event_count
+            from tenantry.usage_rollups r
+            join tenantry.usage_counters c on c.tenant_id = r.tenant_id and c.metric = r.metric
+                and c.period_start = r.period_start and r.hour < c.folded_until
+            where r.tenant_id = any ($1)
+            group by 1, 2, 3, 4, 5
+        ), days as (
+            select tenant_id, metric, period_start, day, user_id, amount, event_count
+            from tenantry.usage_day_rollups where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s of user %s on the day from %s: rollup says %s in %s events, folded hours say %s in %s',
+                      metric, user_id, day, coalesce(d.amount::text, 'nothing'), coalesce(d.event_count, 0),
+                      coalesce(h.amount::text, 'nothing'), coalesce(h.event_count, 0))
+        from hours h full join days d using (tenant_id, metric, period_start, day, user_id)
+        where h.amount is distinct from d.amount or h.event_count is distinct from d.event_count
+        order by 1, 2";
+    service HOUR_TOTALS = "
+        with hours as (
+            select r.tenant_id, r.metric, r.period_start, r.hour, sum(r.amount) as amount, sum(r.event_count) as event_count
+            from tenantry.usage_rollups r
+            join tenantry.usage_counters c on c.tenant_id = r.tenant_id and c.metric = r.metric
+                and c.period_start = r.period_start and r.hour < c.folded_until
+            where r.tenant_id = any ($1)
+            group by 1, 2, 3, 4
+        ), totals as (
+            select tenant_id, metric, period_start, hour, amount, event_count
+            from tenantry.usage_hour_totals where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s in the hour from %s: total says %s in %s events, rollups say %s in %s', metric, hour,
+                      coalesce(t.amount::text, 'nothing'), coalesce(t.event_count, 0),
+                      coalesce(h.amount::text, 'nothing'), coalesce(h.event_count, 0))
+        from hours h full join totals t using (tenant_id, metric, period_start, hour)
+        where h.amount is distinct from t.amount or h.event_count is distinct from t.event_count
+        order by 1, 2";
+    service DIMENSION_ROLLUPS = "
+        with described as (
+            select u.tenant_id, u.metric, u.period_start, d.name as dimension,
+                   date_trunc('hour', u.occurred_at, 'UTC') as hour, u.amount,
+                   case u.kind when 'usage' then u.metadata else (
+                       select o.metadata
+                       from tenantry.usage_keys k
+                       join tenantry.tenant_usage o on o.tenant_id = k.tenant_id and o.metric = k.metric
+                           and o.occurred_at = k.occurred_at and o.idempotency_key = k.idempotency_key
+                       where k.tenant_id = u.tenant_id and k.idempotency_key = u.reverses
+                       limit 1
+                   ) end -> d.name as value
+            from tenantry.usage_counters c
+            join tenantry.tenant_usage u on u.tenant_id = c.tenant_id and u.metric = c.metric
+                and u.period_start = c.period_start and u.occurred_at >= c.dimensions_since
+            cross join unnest(c.dimensions) as d (name)
+            where c.tenant_id = any ($1)
+        ), events as (
+            select tenant_id, metric, period_start, dimension, hour,
+                   coalesce(case when jsonb_typeof(value) in ('string', 'number', 'boolean')
+                                 then left(value #>> '{}', 128) end, '') as value,
+                   sum(amount) as amount, count(*) as event_count
+            from described
+            group by 1, 2, 3, 4, 5, 6
+        ), rollups as (
+            select tenant_id, metric, period_start, dimension, hour, value, amount, event_count
+            from tenantry.usage_dimension_rollups where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s with %s %L in the hour from %s: rollup says %s in %s events, events say %s in %s',
+                      metric, dimension, value, hour, coalesce(r.amount::text, 'nothing'), coalesce(r.event_count, 0),
+                      coalesce(e.amount::text, 'nothing'), coalesce(e.event_count, 0))
+        from events e full join rollups r using (tenant_id, metric, period_start, dimension, hour, value)
+        where e.amount is distinct from r.amount or e.event_count is distinct from r.event_count
+        order by 1, 2";
+    service DIMENSION_DAY_ROLLUPS = "
+        with hours as (
+            select r.tenant_id, r.metric, r.period_start, r.dimension, date_trunc('day', r.hour, 'UTC') as day, r.value,
+                   sum(r.amount) as amount, sum(r.event_count) as event_count
+            from tenantry.usage_dimension_rollups r
+            join tenantry.usage_counters c on c.tenant_id = r.tenant_id and c.metric = r.metric
+                and c.period_start = r.period_start and r.hour < c.folded_until
+            where r.tenant_id = any ($1)
+            group by 1, 2, 3, 4, 5, 6
+        ), days as (
+            select tenant_id, metric, period_start, dimension, day, value, amount, event_count
+            from tenantry.usage_dimension_day_rollups where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s with %s %L on the day from %s: rollup says %s in %s events, folded hours say %s in %s',
+                      metric, dimension, value, day, coalesce(d.amount::text, 'nothing'), coalesce(d.event_count, 0),
+                      coalesce(h.amount::text, 'nothing'), coalesce(h.event_count, 0))
+        from hours h full join days d using (tenant_id, metric, period_start, dimension, day, value)
+        where h.amount is distinct from d.amount or h.event_count is distinct from d.event_count
+        order by 1, 2";
     service KEYS = "
         with events as (
             select tenant_id, idempotency_key, count(*) as times, min(occurred_at) as occurred_at, min(metric) as metric
@@ -172,7 +266,7 @@ query! {
     service CLOSED_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start, c.closed,
                c.historic, c.in_plan, c.included, c.hard_limit, c.total,
-               c.aggregation, c.held, c.sure_limit
+               c.aggregation, c.held, c.sure_limit, c.folded_until, c.dimensions, c.dimensions_since
         from tenantry.usage_counters c where c.tenant_id = any ($1) and c.closed
         order by c.tenant_id, c.metric, c.period_start";
     service ALL_TENANTS = "select id from tenantry.list_tenants($1, $2) as id";
@@ -182,6 +276,10 @@ query! {
 const BOOKS: &[(&str, &Query)] = &[
     ("counters", &COUNTERS),
     ("rollups", &ROLLUPS),
+    ("day_rollups", &DAY_ROLLUPS),
+    ("hour_totals", &HOUR_TOTALS),
+    ("dimension_rollups", &DIMENSION_ROLLUPS),
+    ("dimension_day_rollups", &DIMENSION_DAY_ROLLUPS),
     ("keys", &KEYS),
     ("event_periods", &EVENT_PERIODS),
     ("periods", &PERIODS),

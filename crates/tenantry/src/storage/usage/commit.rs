@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::facts::{CounterRow, column};
+use super::rollups::RolledUp;
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -129,7 +130,8 @@ query! {
           and c.period_end = delta.period_end and c.segment_sequence = delta.segment_sequence and not c.closed
           and c.aggregation = 'sum'
           and c.total + c.held + delta.amount <= least(c.hard_limit, c.sure_limit, $8::numeric)
-        returning c.tenant_id, c.metric, c.period_start, c.total, c.in_plan, c.included, c.hard_limit";
+        returning c.tenant_id, c.metric, c.period_start, c.total, c.in_plan, c.included, c.hard_limit,
+                  c.folded_until, c.dimensions, c.dimensions_since";
     /// Adds to counters that this transaction has locked and decided on.
     service LOCKED_COUNTERS = "
         update tenantry.usage_counters c
@@ -142,7 +144,7 @@ query! {
     service LOCK_COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
                c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total,
-               c.aggregation, c.held, c.sure_limit
+               c.aggregation, c.held, c.sure_limit, c.folded_until, c.dimensions, c.dimensions_since
         from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as wanted (tenant_id, metric, period_start)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
             and c.period_start = wanted.period_start
@@ -241,6 +243,8 @@ pub struct CounterAfter {
     pub included: Option<Decimal>,
     /// The limit in force.
     pub hard_limit: Option<Decimal>,
+    /// Which sums its events are in.
+    pub rolled_up: RolledUp,
 }
 
 /// Adds to counters where the guard holds; a counter that is missing from the answer was left as it was. No total
@@ -272,6 +276,7 @@ pub async fn add_guarded(
             in_plan: row.try_get(4).map_err(column)?,
             included: row.try_get(5).map_err(column)?,
             hard_limit: row.try_get(6).map_err(column)?,
+            rolled_up: RolledUp::from_row(row)?,
         })
     })
     .collect()

@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::rollups::RolledUp;
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -95,6 +96,8 @@ pub struct CounterRow {
     pub held: Decimal,
     /// Up to this total events are judged by `hard_limit` alone, above it one by one; none is no such bound.
     pub sure_limit: Option<Decimal>,
+    /// Which sums its events are in.
+    pub rolled_up: RolledUp,
 }
 
 impl CounterRow {
@@ -115,6 +118,7 @@ impl CounterRow {
             aggregation: row.try_get("aggregation").map_err(column)?,
             held: row.try_get("held").map_err(column)?,
             sure_limit: row.try_get("sure_limit").map_err(column)?,
+            rolled_up: RolledUp::from_row(row)?,
         })
     }
 }
@@ -138,6 +142,8 @@ pub struct OriginalRow {
     pub user_id: Option<Uuid>,
     /// The correction that took it back already.
     pub reversed_by: Option<String>,
+    /// What it said of itself.
+    pub metadata: serde_json::Value,
 }
 
 pub(super) fn column(error: tokio_postgres::Error) -> StoreError {
@@ -158,14 +164,15 @@ query! {
     service COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
                c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total,
-               c.aggregation, c.held, c.sure_limit
+               c.aggregation, c.held, c.sure_limit, c.folded_until, c.dimensions, c.dimensions_since
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
             as wanted (tenant_id, metric, earliest, latest)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
             and c.period_start <= wanted.latest and c.period_start > wanted.earliest - interval '744 hours'
             and c.period_end > wanted.earliest";
     service ORIGINALS = "
-        select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by
+        select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by,
+               u.metadata
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key
         join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
@@ -238,6 +245,7 @@ pub async fn originals(tx: &Tx, tenants: &[Uuid], keys: &[&str]) -> Result<Vec<O
                 occurred_at: row.try_get(5).map_err(column)?,
                 user_id: row.try_get(6).map_err(column)?,
                 reversed_by: row.try_get(7).map_err(column)?,
+                metadata: row.try_get(8).map_err(column)?,
             })
         })
         .collect()

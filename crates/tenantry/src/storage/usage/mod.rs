@@ -3,8 +3,10 @@
 pub mod books;
 pub mod charges;
 pub mod commit;
+pub mod dimensions;
 pub mod facts;
 pub mod open;
 pub mod report;
+pub mod rollups;
 pub mod segments;
 pub mod unbilled;

@@ -119,11 +119,14 @@ query! {
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
-             included, hard_limit)
-        select * from unnest(
+             included, hard_limit, dimensions, dimensions_since)
+        select wanted.*, d.names, case when d.names is not null then '2000-01-01T00:00:00Z'::timestamptz end
+        from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[])
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[]) as wanted (tenant_id, metric)
+        left join tenantry.usage_dimensions d on d.metric = wanted.metric and d.names <> '{}'
         on conflict do nothing";
+    service SHARE_CATALOG = "select pg_advisory_xact_lock_shared(hashtext('tenantry.catalog'))";
     service LAST_SEGMENTS = "
         select distinct on (s.tenant_id, s.period_start)
             s.tenant_id, s.period_start, s.sequence, s.started_at, s.plan_id, s.plan_version,
@@ -208,8 +211,10 @@ pub async fn insert_segments(tx: &Tx, segments: &[SegmentRow]) -> Result<(), Sto
     Ok(())
 }
 
-/// Writes counters at 0; those that exist stay as they are.
+/// Writes counters at 0; those that exist stay as they are. They have the dimensions of the catalog, which is not
+/// changed until the transaction is over.
 pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), StoreError> {
+    tx.one(&SHARE_CATALOG, &[]).await?;
     let tenants: Vec<Uuid> = counters.iter().map(|counter| counter.tenant_id).collect();
     let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
     let starts: Vec<Timestamp> = counters.iter().map(|counter| counter.period.start).collect();

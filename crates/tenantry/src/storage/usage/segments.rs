@@ -6,13 +6,15 @@ use uuid::Uuid;
 
 use super::facts::{CounterRow, column};
 use super::open::SegmentRow;
+use super::rollups;
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
 query! {
     service LOCK_COUNTERS_FROM = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
-               in_plan, included, hard_limit, total, aggregation, held, sure_limit
+               in_plan, included, hard_limit, total, aggregation, held, sure_limit, folded_until, dimensions,
+               dimensions_since
         from tenantry.usage_counters
         where tenant_id = $1 and period_end > $2
         order by tenant_id, metric, period_start
@@ -199,8 +201,9 @@ pub async fn move_events(
     for start in [old_start, new_start] {
         tx.execute(&DROP_ROLLUPS, &[&tenant, &metric, &start, &hour]).await?;
     }
-    tx.execute(&REBUILD_ROLLUPS, &[&tenant, &metric, &[old_start, new_start].as_slice(), &hour]).await?;
-    Ok(())
+    let both = [old_start, new_start];
+    tx.execute(&REBUILD_ROLLUPS, &[&tenant, &metric, &both.as_slice(), &hour]).await?;
+    rollups::after_move(tx, (tenant, metric), &both, hour).await
 }
 
 /// What a subscription is after a plan change.

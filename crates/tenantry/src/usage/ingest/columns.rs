@@ -10,6 +10,7 @@ use super::super::event::{Content, NewEvent};
 use super::facts::Facts;
 use super::prepare::Prepared;
 use crate::storage::usage::commit::{CounterColumns, EventColumns, RollupColumns};
+use crate::usage::hours::hour_of;
 
 /// The key columns and everything else of these events, which must be sorted by (tenant, key).
 pub(super) fn events(decided: &[&Prepared], group: &[&NewEvent], ids: &[Uuid], facts: &Facts) -> EventColumns {
@@ -85,18 +86,26 @@ type RollupKey<'a> = (Uuid, &'a str, Timestamp, Timestamp, Uuid);
 
 /// Sums by counter, UTC hour and user.
 pub(super) fn rollups(decided: &[&Prepared], facts: &Facts) -> RollupColumns {
+    rollups_by(decided.iter().copied(), facts, |event| (hour_of(event.occurred_at), user_of(event)))
+}
+
+/// Who used it; nil for nobody.
+pub(super) fn user_of(event: &Prepared) -> Uuid {
+    event.user_id.unwrap_or(Uuid::nil())
+}
+
+/// Sums by counter, span and user, as told of each event; a span is named by its first instant.
+pub(super) fn rollups_by<'a>(
+    decided: impl Iterator<Item = &'a Prepared>,
+    facts: &Facts,
+    place_of: impl Fn(&Prepared) -> (Timestamp, Uuid),
+) -> RollupColumns {
     let mut sums: BTreeMap<RollupKey<'_>, (Decimal, i64)> = BTreeMap::new();
     for prepared in decided {
         let counter = &facts.counters[prepared.counter];
-        let row = sums
-            .entry((
-                counter.tenant_id,
-                counter.metric.as_str(),
-                counter.period_start,
-                hour_of(prepared.occurred_at),
-                prepared.user_id.unwrap_or(Uuid::nil()),
-            ))
-            .or_default();
+        let (span, user) = place_of(prepared);
+        let row =
+            sums.entry((counter.tenant_id, counter.metric.as_str(), counter.period_start, span, user)).or_default();
         row.0 += prepared.amount;
         row.1 += 1;
     }
@@ -111,26 +120,4 @@ pub(super) fn rollups(decided: &[&Prepared], facts: &Facts) -> RollupColumns {
         columns.event_count.push(count);
     }
     columns
-}
-
-/// The UTC hour that contains an instant.
-pub(super) fn hour_of(at: Timestamp) -> Timestamp {
-    let seconds = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
-    Timestamp::from_second(seconds.div_euclid(3600) * 3600).unwrap_or(at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hour_of;
-
-    #[test]
-    fn hours_are_whole_also_before_1970() {
-        for (at, hour) in [
-            ("2026-11-24T10:59:59.999999Z", "2026-11-24T10:00:00Z"),
-            ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00Z"),
-            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:00:00Z"),
-        ] {
-            assert_eq!(hour_of(at.parse().unwrap()), hour.parse().unwrap(), "{at}");
-        }
-    }
 }

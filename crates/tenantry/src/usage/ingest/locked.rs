@@ -13,14 +13,14 @@ use uuid::Uuid;
 use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
-use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
 use super::{Sources, answer, same_content};
+use super::{columns, further};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
-use crate::storage::usage::{commit, segments};
+use crate::storage::usage::{commit, rollups, segments};
 use crate::storage::{StoreError, Tx};
 
 /// A group on the fast way claims keys before counters, this way does the reverse. Where both meet on one key,
@@ -73,6 +73,7 @@ pub(super) async fn write(
         }
         commit::insert_events(tx, &events, sources.now).await?;
         commit::add_rollups(tx, &columns::rollups(&accepted, facts)).await?;
+        rollups::add(tx, &further::sums(&accepted, facts)).await?;
         commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
     }
     let sums = columns::sums(&accepted);
@@ -263,6 +264,7 @@ impl Decision {
                     let taken = original.taken_back();
                     (event.counter, event.amount) = (taken.counter, taken.amount);
                     (event.occurred_at, event.user_id) = (taken.occurred_at, taken.user_id);
+                    event.of_original = Some(taken.metadata);
                 }
                 Original::Elsewhere => return false,
                 Original::None(outcome) => {

@@ -7,6 +7,7 @@
 
 mod columns;
 mod facts;
+mod further;
 mod group;
 mod locked;
 mod notices;

@@ -16,11 +16,13 @@ use super::super::event::NewEvent;
 use super::super::outcome::Outcome;
 use super::columns;
 use super::facts::Facts;
+use super::further;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared};
 use super::{Sources, answer, same_content};
 use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
 use crate::storage::usage::facts::CounterRow;
+use crate::storage::usage::rollups;
 use crate::storage::{StoreError, Tx};
 
 /// What became of a try.
@@ -79,11 +81,13 @@ pub(super) async fn write(
     } else {
         let events = columns::events(&new, group, ids, facts);
         let counters = columns::counters(&sums, &BTreeMap::new(), facts);
-        let rollups = columns::rollups(&new, facts);
-        let ((), after, ()) = tokio::try_join!(
+        let hours = columns::rollups(&new, facts);
+        let further = further::sums(&new, facts);
+        let ((), after, (), ()) = tokio::try_join!(
             commit::insert_events(tx, &events, sources.now),
             commit::add_guarded(tx, &counters, Quantity::TOTAL_CEILING.as_decimal()),
-            commit::add_rollups(tx, &rollups),
+            commit::add_rollups(tx, &hours),
+            rollups::add(tx, &further),
         )?;
         if after.len() < counters.tenant_id.len() {
             return Ok(Tried::NeedsLocks);
@@ -91,6 +95,10 @@ pub(super) async fn write(
         after
     };
     let added = Added { sums, after: by_counter(&after, facts) };
+    // Days were folded since, or dimensions declared: the events are in other sums than those that were written.
+    if added.after.iter().any(|(index, after)| after.rolled_up != facts.counters[*index].rolled_up) {
+        return Ok(Tried::NeedsLocks);
+    }
     tell(tx, &added, facts, sources).await?;
     Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &added, group, facts)))
 }

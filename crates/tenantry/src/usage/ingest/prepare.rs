@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) amount: Decimal,
     pub(super) user_id: Option<Uuid>,
     pub(super) metadata: serde_json::Value,
+    /// Of a correction: what the event that it takes back said of itself.
+    pub(super) of_original: Option<serde_json::Value>,
     pub(super) claim: Claim,
 }
 
@@ -94,6 +96,12 @@ pub(super) fn prepare(
             None => return Preparation::NeedsOriginal(role),
         },
     };
+    let of_original = match &event.content {
+        Content::Usage { .. } => None,
+        Content::Reversal { reverses } => {
+            facts.original(event.tenant_id, reverses).map(|original| original.metadata.clone())
+        }
+    };
     let may_go_back =
         matches!(actor, Actor::ServiceKey(_) | Actor::System) || matches!(event.content, Content::Reversal { .. });
     if let Some(refused) = outside_time(event, occurred_at, may_go_back, late_window) {
@@ -118,6 +126,7 @@ pub(super) fn prepare(
         amount,
         user_id,
         metadata: stored_metadata(event, facts, role),
+        of_original,
         claim: Claim::Any,
     })
 }
@@ -134,6 +143,7 @@ pub(super) fn prepare_in_group(
         index,
         content_hash: event.content_hash(),
         metadata: stored_metadata(event, facts, role),
+        of_original: Some(original.metadata.clone()),
         claim: Claim::InGroup,
         ..original.taken_back()
     }

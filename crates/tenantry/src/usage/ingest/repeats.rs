@@ -54,6 +54,7 @@ pub(super) async fn find(
             amount: rust_decimal::Decimal::ZERO,
             user_id: None,
             metadata: serde_json::Value::Null,
+            of_original: None,
             claim: Claim::RepeatOnly(at, invalid),
         });
     }

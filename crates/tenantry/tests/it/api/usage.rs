@@ -169,6 +169,52 @@ async fn reports_checks_and_totals_have_the_shape_of_the_contract() {
 }
 
 #[tokio::test]
+async fn reports_are_grouped_by_day_user_metric_or_dimension() {
+    let app = App::new().await;
+    let (id, token) = app.user().await;
+    let event = |key: &str, metric: &str, amount: u32, metadata: Value| json!({ "metric": metric, "amount": amount, "idempotencyKey": key, "metadata": metadata });
+    let events = [
+        event("a", "tokens", 5, json!({ "model": "small", "region": 7 })),
+        event("b", "tokens", 2, json!({ "model": "large" })),
+        event("c", "tokens", 1, json!({})),
+        event("d", "bytes", 8, json!({ "model": "small" })),
+    ];
+    assert_eq!(app.call(&token, "POST", "/api/usage", &json!({ "events": events })).await.body["accepted"], 4);
+    let groups = async |asked: &str| {
+        let report = app.get(&token, &format!("/api/usage/report?{asked}")).await;
+        assert_eq!(report.status, 200, "{report:?}");
+        report.body["groups"].clone()
+    };
+    let day = app.env.clock.now().to_string()[..10].to_owned();
+    let group = |metric: &str, key: Value, total: &str, count: u32| json!({ "metric": metric, "key": key, "total": total, "count": count });
+    let both = |bytes: Value, tokens: Value| json!([group("bytes", bytes, "8", 1), group("tokens", tokens, "8", 3)]);
+    assert_eq!(groups("groupBy=day").await, both(json!(day), json!(day)));
+    assert_eq!(groups("groupBy=user").await, both(json!(id), json!(id)));
+    assert_eq!(groups("groupBy=metric").await, both(json!("bytes"), json!("tokens")));
+    assert_eq!(groups("groupBy=metric&metric=bytes").await, json!([group("bytes", json!("bytes"), "8", 1)]));
+    // Metrics that the dimension is not declared for are not among its groups.
+    let by_model = json!([
+        group("tokens", Value::Null, "1", 1),
+        group("tokens", json!("large"), "2", 1),
+        group("tokens", json!("small"), "5", 1),
+    ]);
+    assert_eq!(groups("groupBy=model").await, by_model);
+    let by_region = json!([group("tokens", Value::Null, "3", 2), group("tokens", json!("7"), "5", 1)]);
+    assert_eq!(groups("groupBy=region&metric=tokens").await, by_region);
+    assert_eq!(groups("metric=tokens").await, Value::Null);
+    for (asked, field) in [
+        ("groupBy=week", "groupBy"),
+        ("groupBy=", "groupBy"),
+        ("groupBy=colour", "groupBy"),
+        ("groupBy=model&metric=bytes", "groupBy"),
+        ("groupBy=day&metric=nonsense", "metric"),
+    ] {
+        let refused = app.get(&token, &format!("/api/usage/report?{asked}")).await;
+        assert_eq!((refused.status, &refused.body["errors"][0]["field"]), (422, &json!(field)), "{asked}: {refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_that_are_too_large_or_no_json() {
     let app = App::new().await;
     let (_, token) = app.user().await;

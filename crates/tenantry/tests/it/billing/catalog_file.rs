@@ -116,6 +116,31 @@ fn problems_of_metrics_are_named() {
     insta::assert_snapshot!("metrics", report(&cases));
 }
 
+/// A catalog with one metric, of which something is said whatever the plan.
+fn definition(rest: &str) -> String {
+    metric("included = 1\n") + rest
+}
+
+#[test]
+fn problems_of_definitions_are_named() {
+    let cases = [
+        ("no table", definition("").replace(FREE, &format!("metrics = 5\n{FREE}"))),
+        ("a metric that no plan names", definition("[metrics.words]\ndimensions = [\"model\"]\n")),
+        ("a name that cannot be one", definition("[metrics.Tokens]\ndimensions = [\"model\"]\n")),
+        ("unknown keys", definition("[metrics.tokens]\ndimension = \"model\"\n")),
+        ("no list", definition("[metrics.tokens]\ndimensions = \"model\"\n")),
+        ("a list of something else", definition("[metrics.tokens]\ndimensions = [1, \"model\"]\n")),
+        ("names that cannot be one", definition("[metrics.tokens]\ndimensions = [\"a b\", \"\", \"day\"]\n")),
+        ("a name twice", definition("[metrics.tokens]\ndimensions = [\"model\", \"model\"]\n")),
+        ("too many", definition("[metrics.tokens]\ndimensions = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n")),
+    ];
+    insta::assert_snapshot!("definitions", report(&cases));
+    let catalog = parse(&definition("[metrics.tokens]\ndimensions = [\"region\", \"model\"]\n"), "plans.toml").unwrap();
+    let tokens = &catalog.definitions()[&"tokens".parse::<MetricName>().unwrap()];
+    assert_eq!(tokens.dimensions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["model", "region"]);
+    assert!(parse(&definition("[metrics.tokens]\n"), "plans.toml").is_ok());
+}
+
 #[test]
 fn a_plan_may_say_how_many_members_there_may_be() {
     let catalog = parse(&plan("max_members = 10\n"), "plans.toml").unwrap();

@@ -113,6 +113,7 @@ checks! {
           and not (replace(expression, 'tenant_id', 'id'), polpermissive) in (
             ('(id = ANY (ARRAY( SELECT tenantry.visible_tenants() AS visible_tenants)))', true),
             ('((NULLIF(current_setting(''app.id''::text, true), ''''::text) IS NULL) OR (id = (NULLIF(current_setting(''app.id''::text, true), ''''::text))::uuid))', false),
+            ('((( SELECT NULLIF(current_setting(''app.id''::text, true), ''''::text) AS \"nullif\") IS NULL) OR (id = ( SELECT (NULLIF(current_setting(''app.id''::text, true), ''''::text))::uuid AS \"nullif\")))', false),
             ('(id IN ( SELECT unnest((string_to_array(NULLIF(current_setting(''app.tenants''::text, true), ''''::text), '',''::text))::uuid[]) AS unnest))', true),
             ('(payload IS NOT NULL)', false),
             ('((payload IS NULL) AND (payload_salt IS NULL))', false))

@@ -32,6 +32,7 @@ const LOOKUPS: &[(&str, &str)] = &[
     ("stripe_events", "an event arrives before its tenant is known"),
     ("stripe_meter_prices", "the catalog belongs to no tenant"),
     ("stripe_prices", "the catalog belongs to no tenant"),
+    ("usage_dimensions", "the catalog belongs to no tenant"),
     ("users", "users are looked up before any tenant of theirs is known"),
 ];
 

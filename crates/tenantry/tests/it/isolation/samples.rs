@@ -221,6 +221,56 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     (
+        "usage_day_rollups",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("day", MONTH),
+            ("user_id", "{u}"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
+        "usage_hour_totals",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("hour", MONTH),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    ("usage_dimensions", &[("metric", "'metric ' || {new}::text"), ("names", "'{model}'")]),
+    (
+        "usage_dimension_rollups",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("dimension", "'model'"),
+            ("hour", MONTH),
+            ("value", "'small'"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
+        "usage_dimension_day_rollups",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("dimension", "'model'"),
+            ("day", MONTH),
+            ("value", "'small'"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
         "overage_charges",
         &[
             ("tenant_id", "{t}"),

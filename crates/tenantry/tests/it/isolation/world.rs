@@ -99,6 +99,7 @@ impl Table {
 /// The tables whose rows belong to no tenant, with the reason.
 const NOBODYS: &[(&str, &str)] = &[
     ("plan_versions", "the catalog is the same for all"),
+    ("usage_dimensions", "the catalog is the same for all"),
     ("idempotency_keys", "found by a hash that names the caller; no reader sees them"),
     ("stripe_prices", "the catalog at Stripe is the same for all; no reader sees it"),
     ("stripe_meter_prices", "the catalog at Stripe is the same for all; no reader sees it"),

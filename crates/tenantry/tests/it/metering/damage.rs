@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tenantry::usage::books;
+use tenantry::usage::rollups::Portions;
 
 use super::world::{World, at};
 
@@ -18,6 +19,7 @@ async fn with_books() -> World {
     world.record(&[world.reversal(acme, "r", "d")]).await;
     world.env.clock.set(at("2026-04-16T00:00:00Z"));
     world.work().await;
+    world.keep_up(Portions::default()).await;
     world.record(&[world.event(acme, "e", "tokens", "1"), world.event(acme, "f", "calls", "1")]).await;
     world.books_are_right().await;
     world
@@ -31,6 +33,18 @@ const DAMAGES: &[(&str, &str)] = &[
     ("counters", "delete from tenantry.usage_counters where metric = 'calls'"),
     ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
     ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
+    ("day_rollups", "update tenantry.usage_day_rollups set amount = amount + 1"),
+    ("day_rollups", "update tenantry.usage_day_rollups set event_count = event_count + 1 where metric = 'calls'"),
+    ("day_rollups", "delete from tenantry.usage_day_rollups where metric = 'calls'"),
+    ("day_rollups", "update tenantry.usage_counters set folded_until = folded_until + interval '24 hours' where not closed"),
+    ("hour_totals", "update tenantry.usage_hour_totals set event_count = event_count + 1 where metric = 'calls'"),
+    ("hour_totals", "delete from tenantry.usage_hour_totals where metric = 'calls'"),
+    ("dimension_rollups", "update tenantry.usage_dimension_rollups set value = 'other' where dimension = 'model'"),
+    ("dimension_rollups", "delete from tenantry.usage_dimension_rollups where dimension = 'region'"),
+    ("dimension_rollups", "update tenantry.usage_counters set dimensions = '{model}' where dimensions is not null"),
+    ("dimension_rollups", "update tenantry.tenant_usage set metadata = '{\"model\": \"other\"}' where idempotency_key = 'd'"),
+    ("dimension_day_rollups", "update tenantry.usage_dimension_day_rollups set amount = amount + 1"),
+    ("dimension_day_rollups", "delete from tenantry.usage_dimension_day_rollups where dimension = 'model'"),
     ("keys", "delete from tenantry.usage_keys where idempotency_key = 'e'"),
     ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null, metric
               from tenantry.usage_keys where idempotency_key = 'e'"),

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tenantry::tenancy::Actor;
 use tenantry::usage::event::{Content, NewEvent};
+use tenantry::usage::rollups::Portions;
 
 use self::price::nanos;
 use self::tenant::ModelTenant;
@@ -78,6 +79,9 @@ impl Life {
         if is_usage && self.random.random_bool(0.5) {
             let back = self.some(&[-3, 0, 30, 600, 5000, 12_000, 60_000]);
             event.timestamp = world.now().checked_sub(SignedDuration::from_mins(back)).ok();
+        }
+        if !self.fresh.is_multiple_of(3) {
+            event.metadata.insert("model".to_owned(), ["small", "large"][self.fresh as usize % 2].into());
         }
         event
     }
@@ -198,6 +202,9 @@ impl Life {
             _ => {
                 world.env.clock.advance(SignedDuration::from_mins(self.random.random_range(1..25_000)));
                 world.work().await;
+                if self.fresh.is_multiple_of(2) {
+                    world.keep_up(Portions { sums: 20, events: 20 }).await;
+                }
                 for tenant in &mut self.tenants {
                     tenant.close_due(world.now());
                 }

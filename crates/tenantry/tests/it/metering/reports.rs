@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use tenantry::storage::ReadScope;
 use tenantry::tenancy::Actor;
 use tenantry::usage::check::{Checks, Question, Verdict};
+use tenantry::usage::groups::Selection;
 use tenantry::usage::report::{self, ReportError};
 
 use super::world::{World, at, quantity};
@@ -43,7 +44,10 @@ async fn a_report_is_the_sum_of_its_events_over_any_span_of_hours() {
         ("2026-03-31T23:00:00Z", "2026-04-01T00:00:00Z"),
     ] {
         let tx = world.db.read("test", scope(member, acme)).await.unwrap();
-        let found = report::report(&tx, (acme, None), (Some(at(from)), Some(at(to))), world.now()).await.unwrap();
+        let found =
+            report::report(&tx, (acme, None), (Some(at(from)), Some(at(to))), Selection::default(), world.now())
+                .await
+                .unwrap();
         tx.rollback().await.unwrap();
         let sql = "select metric, coalesce(user_id::text, 'none'), trim_scale(sum(amount))::text, count(*)
                    from tenantry.tenant_usage where occurred_at >= $1 and occurred_at < $2 group by 1, 2 order by 1, 2";
@@ -77,7 +81,7 @@ async fn spans_begin_and_end_on_hours_or_on_bounds_of_periods() {
     world.record(&[world.event(t, "a", "tokens", "60")]).await;
     let read = async |from: Option<&str>, to: Option<&str>| {
         let tx = world.db.read("test", scope(t, t)).await.unwrap();
-        let found = report::report(&tx, (t, None), (from.map(at), to.map(at)), world.now()).await;
+        let found = report::report(&tx, (t, None), (from.map(at), to.map(at)), Selection::default(), world.now()).await;
         tx.rollback().await.unwrap();
         found
     };
@@ -100,7 +104,7 @@ async fn spans_begin_and_end_on_hours_or_on_bounds_of_periods() {
     // Somebody who is no member sees no tenant.
     let stranger = world.user().await;
     let tx = world.db.read("test", scope(stranger, t)).await.unwrap();
-    let nothing = report::report(&tx, (t, None), (None, None), world.now()).await;
+    let nothing = report::report(&tx, (t, None), (None, None), Selection::default(), world.now()).await;
     assert!(matches!(nothing, Err(ReportError::NoTenant)));
 }
 

@@ -48,7 +48,7 @@ fn plan(value: serde_json::Value) -> Plan {
     serde_json::from_value(value).unwrap()
 }
 
-/// `calls` has a hard limit, `tokens` overage, `bytes` no limit; only `pro` names `exports`.
+/// `calls` has a hard limit, `tokens` overage and two dimensions, `bytes` no limit; only `pro` names `exports`.
 pub(crate) fn catalog() -> Catalog {
     let free = plan(json!({
         "id": "free", "name": "Free", "rank": 0, "default": true, "prices": null, "currency": "usd",
@@ -71,7 +71,12 @@ pub(crate) fn catalog() -> Catalog {
             "exports": { "allowance": { "included": "20" } },
         },
     }));
-    Catalog::new(vec![free, pro]).unwrap()
+    with_dimensions(Catalog::new(vec![free, pro]).unwrap(), &json!({ "tokens": { "dimensions": ["model", "region"] } }))
+}
+
+/// The catalog with definitions of its metrics.
+pub(super) fn with_dimensions(catalog: Catalog, definitions: &serde_json::Value) -> Catalog {
+    catalog.with_definitions(serde_json::from_value(definitions.clone()).unwrap()).unwrap()
 }
 
 impl World {

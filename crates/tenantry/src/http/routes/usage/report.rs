@@ -17,6 +17,7 @@ use crate::http::refusals::SharedRefusals;
 use crate::http::state::AppState;
 use crate::http::team::Shared;
 use crate::storage::tenants;
+use crate::usage::groups::{Group, GroupBy, Selection};
 use crate::usage::report::{self, MetricUsage, Report};
 
 /// Name of the entry for usage that named no user.
@@ -24,7 +25,7 @@ const NOBODY: &str = "none";
 
 /// The span of a report.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReportQuery {
     /// A whole UTC hour or a bound of a period; default: the start of the current period.
@@ -33,6 +34,11 @@ pub struct ReportQuery {
     /// The same, not included; default: the end of the current period.
     #[param(value_type = Option<String>, format = DateTime)]
     pub to: Option<String>,
+    /// One metric only.
+    pub metric: Option<String>,
+    /// `day`, `user`, `metric`, or a dimension that the plan catalog declares, such as `model`: `groups` has the sums by it.
+    #[param(example = "day")]
+    pub group_by: Option<String>,
 }
 
 /// A usage report.
@@ -48,6 +54,26 @@ pub struct ReportBody {
     pub usage: BTreeMap<String, MetricUsageView>,
     /// All of it at a glance.
     pub summary: ReportSummary,
+    /// With `groupBy`: the same use by it, by metric and key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<GroupView>>,
+}
+
+/// A part of what was used.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GroupView {
+    /// The metric.
+    #[schema(example = "tokens")]
+    pub metric: String,
+    /// The day in UTC as `YYYY-MM-DD`, the user's id, the metric, or the dimension's value; null for what has none.
+    #[schema(example = "2026-11-24")]
+    pub key: Option<String>,
+    /// Sum of amounts.
+    #[schema(example = "250")]
+    pub total: String,
+    /// Number of events, corrections included.
+    #[schema(example = 250)]
+    pub count: i64,
 }
 
 /// The tenant of a report.
@@ -118,8 +144,10 @@ pub struct ReportSummary {
 
 /// Get a report
 ///
-/// Who used what between two instants, with plan, limits and accrued overage of the current period. Needs
-/// `viewUsage`; with `X-Team-Id` it has what the caller used, and nothing of what it costs.
+/// Who used what between two instants, with plan, limits and accrued overage of the current period; with `groupBy` also
+/// by day, by user, or by what events say of themselves. All of it is one moment's. A dimension that was declared just
+/// now may be refused for earlier spans until they are summed by it. Needs `viewUsage`; with `X-Team-Id` it has what the
+/// caller used, nothing of what it costs, and no groups by dimension.
 #[utoipa::path(
     get, path = "/api/usage/report", tag = "usage", operation_id = "getUsageReport",
     params(ReportQuery),
@@ -133,9 +161,16 @@ pub async fn report(
 ) -> Result<Json<ReportBody>, Problem> {
     let (from, to) = (super::bound("from", query.from.as_deref())?, super::bound("to", query.to.as_deref())?);
     let tenant_id = shared.tenant_id;
+    if let Some(metric) = &query.metric {
+        super::declared(&state, metric)?;
+    }
+    let group_by = query.group_by.as_deref().map(str::parse::<GroupBy>).transpose();
+    let group_by = group_by.map_err(|error| Problem::invalid("groupBy", error.to_string()))?;
+    let selection = Selection { metric: query.metric.as_deref(), group_by: group_by.as_ref() };
     let tx = shared.read(&state, "get_usage_report").await?;
     let tenant = tenants::get(&tx, tenant_id).await?;
-    let found = report::report(&tx, (tenant_id, shared.only_user()), (from, to), state.env.clock.now()).await;
+    let found =
+        report::report(&tx, (tenant_id, shared.only_user()), (from, to), selection, state.env.clock.now()).await;
     tx.rollback().await?;
     let tenant = tenant.ok_or_else(Problem::not_found)?;
     let tenant = ReportTenant { id: tenant.id, r#type: tenant.kind, name: tenant.name };
@@ -165,6 +200,18 @@ pub fn view(tenant: ReportTenant, report: &Report) -> ReportBody {
             unique_users: report.unique_users,
         },
         usage,
+        groups: report.groups.as_ref().map(|groups| groups.iter().map(GroupView::from).collect()),
+    }
+}
+
+impl From<&Group> for GroupView {
+    fn from(group: &Group) -> Self {
+        Self {
+            metric: group.metric.clone(),
+            key: group.key.clone(),
+            total: group.total.to_string(),
+            count: group.count,
+        }
     }
 }
 

@@ -1,0 +1,39 @@
+//! The upkeep of reports' sums, a few steps at a time between jobs.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::env::Env;
+use crate::storage::Database;
+use crate::usage::rollups::{self, Portions, Round};
+
+/// How often a round over all tenants begins.
+const EVERY: SignedDuration = SignedDuration::from_mins(10);
+/// Steps that are taken before jobs have their turn.
+const STEPS: usize = 20;
+
+/// Remembers when the last round was through, and how far this one came.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    last: Option<Timestamp>,
+    round: Round,
+}
+
+impl Upkeep {
+    /// Takes some steps where a round is due; whether there are more to take.
+    pub(super) async fn run_if_due(&mut self, db: &Database, env: &Env) -> bool {
+        let now = env.clock.now();
+        if self.last.is_some_and(|last| now.duration_since(last) < EVERY) {
+            return false;
+        }
+        match rollups::keep_up(db, env, &mut self.round, (Portions::default(), STEPS)).await {
+            Ok(false) => return true,
+            Ok(true) => {}
+            Err(error) => {
+                tracing::warn!(%error, "sums of reports could not be brought up; it is tried again in ten minutes");
+                self.round = Round::default();
+            }
+        }
+        self.last = Some(now);
+        false
+    }
+}
