@@ -1,6 +1,7 @@
 -- Reports that stay fast: sums of whole days, and sums by what events say of themselves.
 --
 --   usage_day_rollups             sums of usage_rollups by UTC day and user
+--   usage_user_totals             sums of those by user, for whole periods
 --   usage_hour_totals             sums of usage_rollups by UTC hour, of all users
 --   usage_dimensions              which members of metadata each metric is summed by
 --   usage_dimension_rollups       sums of events by UTC hour and value of a dimension
@@ -40,6 +41,18 @@ create table tenantry.usage_day_rollups (
 comment on table tenantry.usage_day_rollups is
     'Sums of usage_rollups by UTC day and user, as far as the counter''s folded_until. Written under the counter''s lock.';
 comment on column tenantry.usage_day_rollups.day is 'First instant of the UTC day; a day that two periods share has a row in each.';
+
+create table tenantry.usage_user_totals (
+    tenant_id     uuid not null,
+    metric        text not null,
+    period_start  timestamptz not null,
+    user_id       uuid not null,
+    amount        numeric not null,
+    event_count   bigint not null,
+    primary key (tenant_id, metric, period_start, user_id)
+) with (fillfactor = 70);
+comment on table tenantry.usage_user_totals is
+    'Sums of all rows of usage_day_rollups of a period by user: most of a period is all of it less some days.';
 
 create table tenantry.usage_hour_totals (
     tenant_id     uuid not null,
@@ -99,7 +112,8 @@ declare
     usage_table text;
 begin
     foreach usage_table in array array[
-        'usage_day_rollups', 'usage_hour_totals', 'usage_dimension_rollups', 'usage_dimension_day_rollups'
+        'usage_day_rollups', 'usage_user_totals', 'usage_hour_totals', 'usage_dimension_rollups',
+        'usage_dimension_day_rollups'
     ] loop
         execute format('alter table tenantry.%I enable row level security', usage_table);
         execute format('alter table tenantry.%I force row level security', usage_table);

@@ -109,6 +109,7 @@ pub async fn analyze(admin: &Client) -> Result<(), Error> {
         .batch_execute(
             "vacuum (analyze) tenantry.usage_rollups;
              vacuum (analyze) tenantry.usage_day_rollups;
+             vacuum (analyze) tenantry.usage_user_totals;
              vacuum (analyze) tenantry.usage_hour_totals;
              vacuum (analyze) tenantry.usage_dimension_rollups;
              vacuum (analyze) tenantry.usage_dimension_day_rollups;
@@ -148,6 +149,7 @@ pub async fn remove(admin: &Client, tenant: Uuid) -> Result<(), Error> {
         "usage_dimension_day_rollups",
         "usage_dimension_rollups",
         "usage_day_rollups",
+        "usage_user_totals",
         "usage_hour_totals",
         "usage_rollups",
         "tenant_usage",

@@ -72,6 +72,22 @@ query! {
         from hours h full join days d using (tenant_id, metric, period_start, day, user_id)
         where h.amount is distinct from d.amount or h.event_count is distinct from d.event_count
         order by 1, 2";
+    service USER_TOTALS = "
+        with days as (
+            select tenant_id, metric, period_start, user_id, sum(amount) as amount, sum(event_count) as event_count
+            from tenantry.usage_day_rollups where tenant_id = any ($1)
+            group by 1, 2, 3, 4
+        ), totals as (
+            select tenant_id, metric, period_start, user_id, amount, event_count
+            from tenantry.usage_user_totals where tenant_id = any ($1)
+        )
+        select tenant_id,
+               format('%s of user %s in the period from %s: total says %s in %s events, days say %s in %s', metric, user_id,
+                      period_start, coalesce(t.amount::text, 'nothing'), coalesce(t.event_count, 0),
+                      coalesce(d.amount::text, 'nothing'), coalesce(d.event_count, 0))
+        from days d full join totals t using (tenant_id, metric, period_start, user_id)
+        where d.amount is distinct from t.amount or d.event_count is distinct from t.event_count
+        order by 1, 2";
     service HOUR_TOTALS = "
         with hours as (
             select r.tenant_id, r.metric, r.period_start, r.hour, sum(r.amount) as amount, sum(r.event_count) as event_count
@@ -277,6 +293,7 @@ const BOOKS: &[(&str, &Query)] = &[
     ("counters", &COUNTERS),
     ("rollups", &ROLLUPS),
     ("day_rollups", &DAY_ROLLUPS),
+    ("user_totals", &USER_TOTALS),
     ("hour_totals", &HOUR_TOTALS),
     ("dimension_rollups", &DIMENSION_ROLLUPS),
     ("dimension_day_rollups", &DIMENSION_DAY_ROLLUPS),

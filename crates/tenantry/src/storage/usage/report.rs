@@ -25,16 +25,17 @@ pub struct UsedRow {
 
 query! {
     /// Through the counters of the periods that touch the span, so that only their rows are read. No period is longer
-    /// than 31 days. An hour or day that holds the boundary of two periods has a row in each: a row begins where its part
-    /// does. Where days are folded the span is taken from the midnight next to its begin to the one next to its end, in
-    /// days; hours are added where that is too little, and taken away where it is too much.
+    /// than 31 days. An hour or day that holds the boundary of two periods has a row in each: a row begins where its
+    /// part does. Where days are folded the span is taken from the midnight next to its begin to the one next to its
+    /// end, in days; hours are added where that is too little, and taken away where it is too much. Where these are
+    /// most of the days of the period, they are its total less the other days.
     both USED = "
         with spans as materialized (
             select c.tenant_id, c.metric, c.period_start, c.folded_until, days.first_day,
                    greatest(days.first_day, least(
                        date_trunc('day', c.folded_until, 'UTC'),
-                       case when c.period_end > $3 then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end
-                   )) as end_day
+                       case when c.period_end > $3
+                            then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end)) as end_day
             from tenantry.usage_counters c
             cross join lateral (
                 select date_trunc('day', case when c.period_start >= $2 then c.period_start
@@ -42,36 +43,53 @@ query! {
             ) days
             where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
               and c.period_end > $2 and ($4::text is null or c.metric = $4)
+        ), chosen as materialized (
+            select s.*, end_day > first_day
+                   and (end_day - first_day) * 2
+                       > date_trunc('day', folded_until, 'UTC') - date_trunc('day', period_start, 'UTC') as is_most
+            from spans s
         )
         select metric, user_id, sum(amount), sum(event_count)::bigint
         from (
-            select r.metric, r.user_id, r.amount, r.event_count from spans s
-            join tenantry.usage_day_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and ($5::uuid is null or r.user_id = $5)
-                and r.day >= s.first_day and r.day < s.end_day
+            select r.metric, r.user_id, r.amount, r.event_count
+            from chosen s join tenantry.usage_user_totals r using (tenant_id, metric, period_start)
+            where s.is_most and ($5::uuid is null or r.user_id = $5)
             union all
-            select r.metric, r.user_id, r.amount, r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and ($5::uuid is null or r.user_id = $5)
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.user_id, -r.amount, -r.event_count
+            from chosen s join tenantry.usage_day_rollups r using (tenant_id, metric, period_start)
+            where s.is_most and ($5::uuid is null or r.user_id = $5) and r.day < s.first_day
             union all
-            select r.metric, r.user_id, r.amount, r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and ($5::uuid is null or r.user_id = $5)
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.user_id, -r.amount, -r.event_count
+            from chosen s join tenantry.usage_day_rollups r using (tenant_id, metric, period_start)
+            where s.is_most and ($5::uuid is null or r.user_id = $5) and r.day >= s.end_day
             union all
-            select r.metric, r.user_id, -r.amount, -r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and ($5::uuid is null or r.user_id = $5)
-                and r.hour >= s.first_day and r.hour < least($2, s.end_day)
-                and greatest(r.hour, r.period_start) < $2
+            select r.metric, r.user_id, r.amount, r.event_count
+            from chosen s join tenantry.usage_day_rollups r using (tenant_id, metric, period_start)
+            where not s.is_most and ($5::uuid is null or r.user_id = $5)
+              and r.day >= s.first_day and r.day < s.end_day
             union all
-            select r.metric, r.user_id, -r.amount, -r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and ($5::uuid is null or r.user_id = $5)
-                and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
+            select r.metric, r.user_id, r.amount, r.event_count
+            from chosen s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where ($5::uuid is null or r.user_id = $5)
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
+              and greatest(r.hour, r.period_start) >= $2
+            union all
+            select r.metric, r.user_id, r.amount, r.event_count
+            from chosen s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where ($5::uuid is null or r.user_id = $5)
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
+              and greatest(r.hour, r.period_start) >= $2
+            union all
+            select r.metric, r.user_id, -r.amount, -r.event_count
+            from chosen s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where ($5::uuid is null or r.user_id = $5)
+              and r.hour >= s.first_day and r.hour < least($2, s.end_day)
+              and greatest(r.hour, r.period_start) < $2
+            union all
+            select r.metric, r.user_id, -r.amount, -r.event_count
+            from chosen s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where ($5::uuid is null or r.user_id = $5)
+              and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
         ) used
         group by metric, user_id
         having sum(event_count) <> 0";
@@ -81,8 +99,8 @@ query! {
             select c.tenant_id, c.metric, c.period_start, c.folded_until, days.first_day,
                    greatest(days.first_day, least(
                        date_trunc('day', c.folded_until, 'UTC'),
-                       case when c.period_end > $3 then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end
-                   )) as end_day
+                       case when c.period_end > $3
+                            then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end)) as end_day
             from tenantry.usage_counters c
             cross join lateral (
                 select date_trunc('day', case when c.period_start >= $2 then c.period_start
@@ -93,33 +111,30 @@ query! {
         )
         select metric, at, sum(amount), sum(event_count)::bigint
         from (
-            select r.metric, r.day as at, r.amount, r.event_count from spans s
-            join tenantry.usage_day_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.user_id = $5
-                and r.day >= s.first_day and r.day < s.end_day
+            select r.metric, r.day as at, r.amount, r.event_count
+            from spans s join tenantry.usage_day_rollups r using (tenant_id, metric, period_start)
+            where r.user_id = $5 and r.day >= s.first_day and r.day < s.end_day
             union all
-            select r.metric, r.hour, r.amount, r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.user_id = $5
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.hour, r.amount, r.event_count
+            from spans s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where r.user_id = $5
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
+              and greatest(r.hour, r.period_start) >= $2
             union all
-            select r.metric, r.hour, r.amount, r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.user_id = $5
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.hour, r.amount, r.event_count
+            from spans s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where r.user_id = $5
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
+              and greatest(r.hour, r.period_start) >= $2
             union all
-            select r.metric, r.hour, -r.amount, -r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.user_id = $5
-                and r.hour >= s.first_day and r.hour < least($2, s.end_day)
-                and greatest(r.hour, r.period_start) < $2
+            select r.metric, r.hour, -r.amount, -r.event_count
+            from spans s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where r.user_id = $5 and r.hour >= s.first_day and r.hour < least($2, s.end_day)
+              and greatest(r.hour, r.period_start) < $2
             union all
-            select r.metric, r.hour, -r.amount, -r.event_count from spans s
-            join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.user_id = $5
-                and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
+            select r.metric, r.hour, -r.amount, -r.event_count
+            from spans s join tenantry.usage_rollups r using (tenant_id, metric, period_start)
+            where r.user_id = $5 and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
         ) used
         group by metric, at";
     /// The same of all users: totals of hours as far as they are folded, then the hours themselves.
@@ -128,8 +143,8 @@ query! {
             select c.tenant_id, c.metric, c.period_start, c.folded_until, days.first_day,
                    greatest(days.first_day, least(
                        date_trunc('day', c.folded_until, 'UTC'),
-                       case when c.period_end > $3 then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end
-                   )) as end_day
+                       case when c.period_end > $3
+                            then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end)) as end_day
             from tenantry.usage_counters c
             cross join lateral (
                 select date_trunc('day', case when c.period_start >= $2 then c.period_start
@@ -157,8 +172,8 @@ query! {
             select c.tenant_id, c.metric, c.period_start, c.folded_until, days.first_day,
                    greatest(days.first_day, least(
                        date_trunc('day', c.folded_until, 'UTC'),
-                       case when c.period_end > $3 then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end
-                   )) as end_day
+                       case when c.period_end > $3
+                            then date_trunc('day', $3::timestamptz + interval '12 hours', 'UTC') end)) as end_day
             from tenantry.usage_counters c
             cross join lateral (
                 select date_trunc('day', case when c.period_start >= $2 then c.period_start
@@ -170,33 +185,30 @@ query! {
         )
         select metric, value, sum(amount), sum(event_count)::bigint
         from (
-            select r.metric, r.value, r.amount, r.event_count from spans s
-            join tenantry.usage_dimension_day_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.dimension = $5
-                and r.day >= s.first_day and r.day < s.end_day
+            select r.metric, r.value, r.amount, r.event_count
+            from spans s join tenantry.usage_dimension_day_rollups r using (tenant_id, metric, period_start)
+            where r.dimension = $5 and r.day >= s.first_day and r.day < s.end_day
             union all
-            select r.metric, r.value, r.amount, r.event_count from spans s
-            join tenantry.usage_dimension_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.dimension = $5
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.value, r.amount, r.event_count
+            from spans s join tenantry.usage_dimension_rollups r using (tenant_id, metric, period_start)
+            where r.dimension = $5
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < least($3, s.first_day)
+              and greatest(r.hour, r.period_start) >= $2
             union all
-            select r.metric, r.value, r.amount, r.event_count from spans s
-            join tenantry.usage_dimension_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.dimension = $5
-                and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
-                and greatest(r.hour, r.period_start) >= $2
+            select r.metric, r.value, r.amount, r.event_count
+            from spans s join tenantry.usage_dimension_rollups r using (tenant_id, metric, period_start)
+            where r.dimension = $5
+              and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and r.hour >= s.end_day
+              and greatest(r.hour, r.period_start) >= $2
             union all
-            select r.metric, r.value, -r.amount, -r.event_count from spans s
-            join tenantry.usage_dimension_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.dimension = $5
-                and r.hour >= s.first_day and r.hour < least($2, s.end_day)
-                and greatest(r.hour, r.period_start) < $2
+            select r.metric, r.value, -r.amount, -r.event_count
+            from spans s join tenantry.usage_dimension_rollups r using (tenant_id, metric, period_start)
+            where r.dimension = $5 and r.hour >= s.first_day and r.hour < least($2, s.end_day)
+              and greatest(r.hour, r.period_start) < $2
             union all
-            select r.metric, r.value, -r.amount, -r.event_count from spans s
-            join tenantry.usage_dimension_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric and r.period_start = s.period_start
-                and r.dimension = $5
-                and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
+            select r.metric, r.value, -r.amount, -r.event_count
+            from spans s join tenantry.usage_dimension_rollups r using (tenant_id, metric, period_start)
+            where r.dimension = $5 and r.hour >= greatest($3, s.first_day) and r.hour < s.end_day
         ) used
         group by metric, value
         having sum(event_count) <> 0";
@@ -213,8 +225,8 @@ query! {
         from tenantry.usage_dimensions d
         where $5::text = any (d.names) and ($4::text is null or d.metric = $4)
         order by d.metric";
-    /// What is summed is found by keys, whatever the planner makes of the numbers of rows, and never sorted: a sort of many
-    /// rows by name and user costs more than all the rest.
+    /// What is summed is found by keys, whatever the planner makes of the numbers of rows, and never sorted: a sort of
+    /// many rows by name and user costs more than all the rest.
     both PLAN = "
         select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
                set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
@@ -243,8 +255,8 @@ pub async fn plan(tx: &Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sums per metric and user of `[from, to)`, in no order; both must be whole hours or bounds of periods. `only` leaves out other
-/// users.
+/// Sums per metric and user of `[from, to)`, in no order; both must be whole hours or bounds of periods. `only` leaves
+/// out other users.
 pub async fn used(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
@@ -315,8 +327,8 @@ pub async fn used_by_value(
     tx.rows(&USED_BY_VALUE, &[&tenant, &from, &to, &metric, &dimension]).await?.iter().map(SumRow::from_row).collect()
 }
 
-/// The metrics that a dimension is declared for, each with the instant from which on what the tenant used in the span is
-/// summed by it; none where that is all of it.
+/// The metrics that a dimension is declared for, each with the instant from which on what the tenant used in the span
+/// is summed by it; none where that is all of it.
 pub async fn declared(
     tx: &Tx,
     tenant: Uuid,

@@ -69,6 +69,8 @@ pub struct DimensionColumns {
 pub struct FurtherSums {
     /// By day and user; `hour` is the first of the day. Of events in hours that are folded.
     pub days: RollupColumns,
+    /// By user alone, of the same; `hour` is not looked at.
+    pub users: RollupColumns,
     /// By hour alone, of the same; without users.
     pub totals: RollupColumns,
     /// By hour and value.
@@ -86,6 +88,11 @@ query! {
         select * from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::uuid[], $6::numeric[], $7::bigint[])
         on conflict (tenant_id, metric, period_start, day, user_id) do update
+        set amount = r.amount + excluded.amount, event_count = r.event_count + excluded.event_count";
+    service ADD_USERS = "
+        insert into tenantry.usage_user_totals as r (tenant_id, metric, period_start, user_id, amount, event_count)
+        select * from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::numeric[], $6::bigint[])
+        on conflict (tenant_id, metric, period_start, user_id) do update
         set amount = r.amount + excluded.amount, event_count = r.event_count + excluded.event_count";
     service ADD_TOTALS = "
         insert into tenantry.usage_hour_totals as r (tenant_id, metric, period_start, hour, amount, event_count)
@@ -123,6 +130,15 @@ query! {
         order by 4, 5
         on conflict (tenant_id, metric, period_start, day, user_id) do update
         set amount = d.amount + excluded.amount, event_count = d.event_count + excluded.event_count";
+    service FOLD_USER_TOTALS = "
+        insert into tenantry.usage_user_totals as t (tenant_id, metric, period_start, user_id, amount, event_count)
+        select tenant_id, metric, period_start, user_id, sum(amount), sum(event_count)::bigint
+        from tenantry.usage_rollups
+        where tenant_id = $1 and metric = $2 and period_start = $3 and hour >= $4 and hour < $5
+        group by 1, 2, 3, 4
+        order by 4
+        on conflict (tenant_id, metric, period_start, user_id) do update
+        set amount = t.amount + excluded.amount, event_count = t.event_count + excluded.event_count";
     service FOLD_TOTALS = "
         insert into tenantry.usage_hour_totals (tenant_id, metric, period_start, hour, amount, event_count)
         select tenant_id, metric, period_start, hour, sum(amount), sum(event_count)::bigint
@@ -142,6 +158,15 @@ query! {
         delete from tenantry.usage_day_rollups
         where tenant_id = $1 and metric = $2 and period_start = any ($3)
           and day >= date_trunc('day', $4::timestamptz, 'UTC')";
+    service DROP_USERS = "
+        delete from tenantry.usage_user_totals where tenant_id = $1 and metric = $2 and period_start = any ($3)";
+    service REBUILD_USERS = "
+        insert into tenantry.usage_user_totals (tenant_id, metric, period_start, user_id, amount, event_count)
+        select tenant_id, metric, period_start, user_id, sum(amount), sum(event_count)::bigint
+        from tenantry.usage_day_rollups
+        where tenant_id = $1 and metric = $2 and period_start = any ($3)
+        group by 1, 2, 3, 4
+        order by 3, 4";
     service DROP_TOTALS = "
         delete from tenantry.usage_hour_totals
         where tenant_id = $1 and metric = $2 and period_start = any ($3)
@@ -163,6 +188,14 @@ pub async fn add(tx: &Tx, sums: &FurtherSums) -> Result<(), StoreError> {
                 &days.amount,
                 &days.event_count,
             ],
+        )
+        .await?;
+    }
+    let users = &sums.users;
+    if !users.tenant_id.is_empty() {
+        tx.execute(
+            &ADD_USERS,
+            &[&users.tenant_id, &users.metric, &users.period_start, &users.user_id, &users.amount, &users.event_count],
         )
         .await?;
     }
@@ -213,6 +246,7 @@ pub async fn hours_to_fold(
 /// Adds the hours of `[since, until)` of a locked counter to the sums of days, up to which they were folded.
 pub async fn fold(tx: &Tx, key: &CounterKey, (since, until): (Timestamp, Timestamp)) -> Result<(), StoreError> {
     tx.execute(&FOLD_USERS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
+    tx.execute(&FOLD_USER_TOTALS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
     tx.execute(&FOLD_TOTALS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
     dimensions::fold(tx, key, (since, until)).await?;
     tx.exactly_one(&SET_FOLDED, &[&key.0, &key.1, &key.2, &until]).await
@@ -228,6 +262,8 @@ pub async fn after_move(
 ) -> Result<(), StoreError> {
     tx.execute(&UNFOLD, &[&tenant, &metric, &periods, &hour]).await?;
     tx.execute(&DROP_DAYS, &[&tenant, &metric, &periods, &hour]).await?;
+    tx.execute(&DROP_USERS, &[&tenant, &metric, &periods]).await?;
+    tx.execute(&REBUILD_USERS, &[&tenant, &metric, &periods]).await?;
     tx.execute(&DROP_TOTALS, &[&tenant, &metric, &periods, &hour]).await?;
     dimensions::after_move(tx, (tenant, metric), periods, hour).await
 }

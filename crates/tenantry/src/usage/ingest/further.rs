@@ -20,6 +20,9 @@ pub(super) fn sums(decided: &[&Prepared], facts: &Facts) -> FurtherSums {
         days: columns::rollups_by(decided.iter().copied().filter(folded), facts, |event| {
             (day_of(event.occurred_at), columns::user_of(event))
         }),
+        users: columns::rollups_by(decided.iter().copied().filter(folded), facts, |event| {
+            (facts.counters[event.counter].period_start, columns::user_of(event))
+        }),
         totals: columns::rollups_by(decided.iter().copied().filter(folded), facts, |event| {
             (hour_of(event.occurred_at), Uuid::nil())
         }),

@@ -155,7 +155,8 @@ checks! {
           and has_column_privilege(roles.oid, tables.oid, a.attnum, 'UPDATE')
           and (a.attnum = tenant_column
                or exists (select from pg_index i
-                          where i.indrelid = tables.oid and i.indisprimary and a.attnum = any (i.indkey::int2[])))";
+                          where i.indrelid = tables.oid and i.indisprimary
+                            and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])))";
 
     readers_only_read: "
         select format('tenantry_user may %s %s', command, relname)

@@ -233,6 +233,17 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     (
+        "usage_user_totals",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("user_id", "{u}"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
         "usage_hour_totals",
         &[
             ("tenant_id", "{t}"),

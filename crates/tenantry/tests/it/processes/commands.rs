@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::server::{Folder, Server, Watch, client};
@@ -42,7 +42,7 @@ async fn commands_use_the_running_server_and_print_secrets_alone() {
     assert!(key.starts_with("tk_") && key.lines().count() == 1);
     let keys: Value = serde_json::from_str(&folder.says(&["--json", "key", "list", "--tenant", &tenant])).unwrap();
     let id = keys["data"][0]["id"].as_str().unwrap();
-    assert_eq!(keys["data"][0]["scopes"], serde_json::json!(["recordUsage"]));
+    assert_eq!(keys["data"][0]["scopes"], json!(["recordUsage"]));
     folder.says(&["key", "revoke", id]);
     let keys: Value = serde_json::from_str(&folder.says(&["--json", "key", "list", "--tenant", &tenant])).unwrap();
     assert!(keys["data"][0]["revokedAt"].is_string());
@@ -117,7 +117,7 @@ async fn notices_are_shown_with_the_mails_that_are_kept() {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let token = folder.says(&["token", "--user", USER, "--email", "ada@example.com"]);
-    let event = serde_json::json!({ "metric": "calls", "amount": 160, "idempotencyKey": "1" });
+    let event = json!({ "metric": "calls", "amount": 160, "idempotencyKey": "1" });
     let request = client().post(format!("{}/api/usage", server.url)).bearer_auth(&token).json(&event);
     assert_eq!(request.send().await.unwrap().status(), 201);
     let mut shown = String::new();
@@ -136,7 +136,7 @@ async fn notices_are_shown_with_the_mails_that_are_kept() {
     assert!(notice["text"].as_str().unwrap().contains("Used: 160"), "{notice}");
     // An invitation that nobody mailed can be handed on, and accepted.
     let acme = folder.says(&["tenant", "create", "--name", "Acme", "--owner", USER]);
-    let invitation = serde_json::json!({ "email": "bea@example.com", "role": "member" });
+    let invitation = json!({ "email": "bea@example.com", "role": "member" });
     let request = client().post(format!("{}/api/tenants/{acme}/invitations", server.url)).bearer_auth(&token);
     let made: Value = request.json(&invitation).send().await.unwrap().json().await.unwrap();
     let secret = made["token"].as_str().unwrap();
@@ -154,7 +154,7 @@ async fn notices_are_shown_with_the_mails_that_are_kept() {
     let bea = Uuid::from_u128(0xbea).to_string();
     let bearer = folder.says(&["token", "--user", &bea, "--email", "bea@example.com"]);
     let request = client().post(format!("{}/api/invitations/accept", server.url)).bearer_auth(&bearer);
-    assert_eq!(request.json(&serde_json::json!({ "token": secret })).send().await.unwrap().status(), 200);
+    assert_eq!(request.json(&json!({ "token": secret })).send().await.unwrap().status(), 200);
     let shown = folder.says(&["--json", "notifications", "--tenant", &acme]);
     assert!(shown.contains("invitation") && !shown.contains(secret), "{shown}");
     let log = std::fs::read_to_string(&server.log).unwrap();
@@ -197,6 +197,11 @@ async fn the_trace_is_imported_once_however_often_it_is_tried() {
         let limit = &report["subscription"]["limits"][metric];
         assert_eq!((&limit["total"], &limit["accruedOverageCents"]), (&total.into(), &cents.into()), "{limit}");
     }
+    let by_day = [&["--json", "usage", "report", "--tenant", &tenant, "--group-by", "day"][..], &span].concat();
+    let by_day = [&by_day[..], &["--metric", "context_tokens"]].concat();
+    let by_day: Value = serde_json::from_str(&folder.says(&by_day)).unwrap();
+    let day = json!({ "metric": "context_tokens", "key": "2023-11-16", "total": "18059974", "count": 8819 });
+    assert_eq!(by_day["groups"], json!([day]));
     assert!(folder.says(&["verify"]).ends_with("the books are right"));
     drop(server);
 }

@@ -13,7 +13,7 @@ use super::LimitView;
 use crate::http::caller::ViewUsage;
 use crate::http::extract::Query;
 use crate::http::problem::Problem;
-use crate::http::refusals::SharedRefusals;
+use crate::http::refusals::UsageReadRefusals;
 use crate::http::state::AppState;
 use crate::http::team::Shared;
 use crate::storage::tenants;
@@ -151,7 +151,7 @@ pub struct ReportSummary {
 #[utoipa::path(
     get, path = "/api/usage/report", tag = "usage", operation_id = "getUsageReport",
     params(ReportQuery),
-    responses((status = 200, body = ReportBody), SharedRefusals),
+    responses((status = 200, body = ReportBody), UsageReadRefusals),
     security(("bearer" = [])),
 )]
 pub async fn report(
