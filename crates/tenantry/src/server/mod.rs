@@ -23,7 +23,7 @@ use crate::deployment::{Deployment, DeploymentError, Purpose};
 use crate::env::Env;
 use crate::http::auth::{Jwks, TokenSettings, TokenVerifier};
 use crate::http::router::{Limits, router};
-use crate::http::state::AppState;
+use crate::http::state::{AppState, Shared};
 use crate::notices::webhooks::UrlPolicy;
 use crate::notices::{Outbound, OutboundError, OutboundSettings};
 use crate::storage::Database;
@@ -196,7 +196,7 @@ pub fn start(
         committers: config.ingest_committers,
         ..IngestSettings::default()
     };
-    let state = AppState {
+    let state = AppState::new(Shared {
         db: db.clone(),
         env: env.clone(),
         ingest: Ingest::start(&recorder, settings),
@@ -210,7 +210,7 @@ pub fn start(
         webhooks: webhook_policy(config),
         invitations_valid_for: SignedDuration::from_hours(i64::from(config.invitation_hours)),
         stripe: stripe.clone(),
-    };
+    });
     (state, Worker::start(db.clone(), env.clone(), outbound, stripe))
 }
 
