@@ -13,3 +13,28 @@ comment on column tenantry.usage_counters.sure_limit is
     'Up to this total events are judged by hard_limit alone; above it one by one, under locks. NULL: no such bound.';
 
 grant update (aggregation, held, sure_limit) on tenantry.usage_counters to tenantry_service;
+
+-- ---------------------------------------------------------------- for the fast way
+
+-- Fails a transaction whose commit is on the way already.
+create function tenantry.require(holds boolean) returns boolean
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if holds is not true then
+        raise exception 'a counter is not what the group was decided with' using errcode = 'TN001';
+    end if;
+    return true;
+end
+$$;
+
+-- Whether a total reaches four fifths of an allowance, or all of it, on the way: whoever takes it there has somebody
+-- told, in the same transaction.
+create function tenantry.passes_threshold(before numeric, after numeric, allowance numeric) returns boolean
+    language sql immutable parallel safe
+    return (before * 5 < allowance * 4 and after * 5 >= allowance * 4) or (before < allowance and after >= allowance);
+
+revoke all on function tenantry.require(boolean), tenantry.passes_threshold(numeric, numeric, numeric) from public;
+grant execute on function tenantry.require(boolean), tenantry.passes_threshold(numeric, numeric, numeric)
+    to tenantry_service;

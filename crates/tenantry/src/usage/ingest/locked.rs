@@ -64,7 +64,7 @@ pub(super) async fn write(
     if !accepted.is_empty() {
         let events = columns::events(&accepted, group, ids, facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
-        if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
+        if !commit::claim_keys(tx, &columns::keys(&accepted, group, facts)).await?.is_empty() {
             return Ok(Tried::Changed);
         }
         commit::set_lock_timeout(tx, Duration::ZERO).await?;

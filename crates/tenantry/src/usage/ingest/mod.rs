@@ -5,6 +5,7 @@
 //! (`locked`), and commits. An answer is given after the commit, never before.
 //! Process memory decides nothing: limit, segment and period bounds are judged under the counters' locks.
 
+mod claims;
 mod columns;
 mod facts;
 mod group;

@@ -70,8 +70,10 @@ pub(super) enum Preparation {
 }
 
 /// Checks one event against the facts.
+///
+/// `index` is its position in the group, `content_hash` its digest.
 pub(super) fn prepare(
-    index: usize,
+    (index, content_hash): (usize, Uuid),
     actor: &Actor,
     event: &NewEvent,
     facts: &Facts,
@@ -112,7 +114,7 @@ pub(super) fn prepare(
     }
     Preparation::Ready(Prepared {
         index,
-        content_hash: event.content_hash(),
+        content_hash,
         occurred_at,
         counter,
         amount,
