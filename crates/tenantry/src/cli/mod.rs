@@ -106,7 +106,6 @@ enum Command {
     #[command(subcommand)]
     Usage(usage::Usage),
     /// Measure a running server
-    #[command(subcommand)]
     Bench(bench::Bench),
 }
 
