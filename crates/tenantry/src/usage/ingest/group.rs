@@ -20,7 +20,7 @@ use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::Actor;
 
 /// How often a group starts again before its callers are told to come back.
-const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 
 /// What the deployment decides about recording.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ pub struct Recorder {
 pub(super) type Member<'a> = (&'a Actor, &'a NewEvent);
 
 /// How a try ended.
-enum Tried {
+pub(super) enum Tried {
     Done(Vec<Outcome>),
     /// Nothing was written; the same again.
     Again,
@@ -56,20 +56,20 @@ enum Tried {
 /// What a group needs and was not there. It is made in transactions of their own, after the group's: one that held
 /// its connection while it waits for a second could wait for ever.
 #[derive(Default)]
-struct Missing {
-    counters: Vec<Wanted>,
+pub(super) struct Missing {
+    pub(super) counters: Vec<Wanted>,
     /// (number of the month, an instant in it).
-    months: Vec<(i64, Timestamp)>,
+    pub(super) months: Vec<(i64, Timestamp)>,
 }
 
 /// A group after its events were held against the facts.
 #[derive(Default)]
-struct Sorted {
+pub(super) struct Sorted {
     /// By position in the group; none where the event is still to be decided.
-    outcomes: Vec<Option<Outcome>>,
-    ready: Vec<Prepared>,
-    too_old: Vec<(usize, Invalid)>,
-    missing: Vec<Wanted>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) ready: Vec<Prepared>,
+    pub(super) too_old: Vec<(usize, Invalid)>,
+    pub(super) missing: Vec<Wanted>,
 }
 
 impl Recorder {
@@ -118,18 +118,27 @@ impl Recorder {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
                 Ok(Tried::NeedsLocks) => under_locks = true,
-                Err(error) if is_missing_month(&error) => self.forget_months(),
-                Err(error) if error.is_retryable() || is_lock_timeout(&error) => {
-                    // Different callers step back by different times, so that they do not meet again.
-                    let [jitter] = self.env.ids.bytes::<1>();
-                    let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.step_back(error, attempt).await?,
             }
             metrics::counter!("tenantry_ingest_group_retries_total").increment(1);
         }
         Err(StoreError::Unavailable(format!("a group of usage events found no calm moment in {ATTEMPTS} tries")))
+    }
+
+    /// After a try that failed: gives the error back where another try would end the same way, else waits for it.
+    pub(super) async fn step_back(&self, error: StoreError, attempt: u32) -> Result<(), StoreError> {
+        if is_missing_month(&error) {
+            self.forget_months();
+            return Ok(());
+        }
+        if !error.is_retryable() && !is_lock_timeout(&error) {
+            return Err(error);
+        }
+        // Different callers step back by different times, so that they do not meet again.
+        let [jitter] = self.env.ids.bytes::<1>();
+        let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Ok(())
     }
 
     async fn attempt(&self, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
@@ -152,7 +161,7 @@ impl Recorder {
     }
 
     /// Decides and writes.
-    async fn decide(&self, tx: &Tx, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
+    pub(super) async fn decide(&self, tx: &Tx, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
         let mut facts = facts::read(tx, &needs, now).await?;
@@ -189,7 +198,7 @@ impl Recorder {
             .ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
     }
 
-    fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> Sorted {
+    pub(super) fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> Sorted {
         let mut sorted =
             Sorted { outcomes: vec![None; group.len()], ready: Vec::with_capacity(group.len()), ..Sorted::default() };
         let mut missing = BTreeSet::new();
@@ -215,7 +224,7 @@ impl Recorder {
         sorted
     }
 
-    async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
+    pub(super) async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
         for &(month, at) in &missing.months {
             let tx = self.db.begin("ensure_usage_month", &[]).await?;
             commit::ensure_month(&tx, at).await?;
@@ -226,7 +235,7 @@ impl Recorder {
     }
 
     /// The months that these events fall in and that were not seen to have a partition.
-    fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
+    pub(super) fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
         let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeMap<i64, Timestamp> = ready
             .iter()
