@@ -86,7 +86,7 @@ pub enum Gap {
     /// The plan is not in the other catalog.
     #[error("plan `{0}` is not in the catalog: say what it is called there with --map {0}=NEW")]
     NoPlan(String),
-    /// The plan has no price for the tenant's interval.
+    /// The plan has a price for the tenant's interval now, and only another one there.
     #[error("plan `{plan_id}` has no price a {interval} in the catalog")]
     NoPrice {
         /// The plan, as it is called there.
@@ -192,12 +192,13 @@ impl Simulation<'_> {
     fn plan_price(&self, period: &BegunPeriod, page: &Page) -> Result<Option<Line>, StoreError> {
         let plan = page.plans.get(&period.plan_id, period.plan_version)?;
         let interval = period.billing_interval.as_str();
-        let current_minor = list_price(plan, interval, period.quantity)?.unwrap_or_default();
+        let current = list_price(plan, interval, period.quantity)?;
+        let current_minor = current.unwrap_or_default();
         let old = currency(plan);
         let (simulated, currency) = match self.plan(&period.plan_id) {
             Err(gap) => (Err(gap), old),
             Ok(new) => match list_price(new, interval, period.quantity)? {
-                None if new.prices.is_some() => {
+                None if new.prices.is_some() && current.is_some() => {
                     (Err(Gap::NoPrice { plan_id: new.id.to_string(), interval: interval.to_owned() }), old)
                 }
                 minor => {
