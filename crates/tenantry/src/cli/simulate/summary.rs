@@ -85,6 +85,8 @@ pub(super) struct TenantSum {
     pub(super) tenant: Uuid,
     pub(super) currency: String,
     pub(super) both: Both,
+    /// Lines that could be simulated; without any there is nothing to compare.
+    pub(super) compared: usize,
     plans: BTreeSet<String>,
     /// What would have been refused, by metric.
     refused: BTreeMap<String, Quantity>,
@@ -97,7 +99,7 @@ pub(super) struct Summary {
     pub(super) month: Month,
     pub(super) catalog: String,
     pub(super) tenants: Vec<TenantSum>,
-    /// By currency: how many tenants, and their sums.
+    /// By currency: how many tenants could be compared, and their sums.
     pub(super) totals: BTreeMap<String, (usize, Both)>,
     gaps: BTreeMap<Gap, usize>,
 }
@@ -119,6 +121,7 @@ impl Summary {
                 tenant,
                 currency: line.currency.clone(),
                 both: Both::default(),
+                compared: 0,
                 plans: BTreeSet::new(),
                 refused: BTreeMap::new(),
                 gaps: BTreeSet::new(),
@@ -126,6 +129,7 @@ impl Summary {
             sum.plans.insert(line.plan_id.clone());
             match &line.simulated {
                 Ok(found) => {
+                    sum.compared += 1;
                     sum.both.current.add(line.what, line.current_minor)?;
                     sum.both.simulated.add(line.what, found.minor)?;
                     if found.would_be_refused > Quantity::ZERO {
@@ -141,7 +145,7 @@ impl Summary {
         }
         for (currency, sum) in sums {
             let (count, both) = self.totals.entry(currency.to_owned()).or_default();
-            *count += 1;
+            *count += usize::from(sum.compared > 0);
             both.current.join(sum.both.current)?;
             both.simulated.join(sum.both.simulated)?;
             self.tenants.push(sum);

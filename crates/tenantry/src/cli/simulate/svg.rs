@@ -67,7 +67,8 @@ pub(super) fn draw(summary: &Summary) -> String {
     let main = summary.totals.iter().max_by_key(|(currency, (count, _))| (*count, Reverse(currency.as_str())));
     let (currency, count, both) =
         main.map_or(("usd", 0, Both::default()), |(currency, (count, both))| (currency.as_str(), *count, *both));
-    let tenants: Vec<&TenantSum> = summary.tenants.iter().filter(|sum| sum.currency == currency).collect();
+    let tenants: Vec<&TenantSum> =
+        summary.tenants.iter().filter(|sum| sum.currency == currency && sum.compared > 0).collect();
     let mut body = String::new();
     let mut y = head(&mut body, summary, (currency, count), both);
     y = sums(&mut body, y, currency, both);

@@ -31,7 +31,7 @@ fn made_up() -> Vec<(Uuid, Vec<Line>)> {
     vec![
         (
             Uuid::from_u128(1),
-            vec![line(What::Plan, "pro", 2900, Ok((3900, "0"))), line(What::Overage, "pro", 1250, Ok((0, "0")))],
+            vec![line(What::Plan, "pro", 2900, Ok((3900, "0"))), line(What::Overage, "pro", 1250, Ok((1500, "0")))],
         ),
         (
             Uuid::from_u128(2),
