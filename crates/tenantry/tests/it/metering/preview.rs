@@ -4,6 +4,7 @@ use tenantry::tenancy::Actor;
 use tenantry::usage::event::NewEvent;
 use tenantry::usage::ingest::{PeriodPreview, Preview};
 use tenantry::usage::outcome::Outcome;
+use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::world::{World, at, word};
@@ -155,25 +156,30 @@ async fn previews_and_recording_at_once_neither_lose_nor_count_anything_twice() 
     let world = World::new().await;
     let t = world.user().await;
     world.record(&[world.event(t, "first", "tokens", "1"), world.event(t, "call", "calls", "1")]).await;
-    let events: Vec<NewEvent> =
-        (0..40).map(|n| world.event(t, &format!("k{n}"), if n % 2 == 0 { "tokens" } else { "calls" }, "2")).collect();
-    // The same events are recorded one by one and previewed as a whole, over and over.
+    let events = |prefix: &str| -> Vec<NewEvent> {
+        let metric = |n: usize| if n % 2 == 0 { "tokens" } else { "calls" };
+        (0..40).map(|n| world.event(t, &format!("{prefix}{n}"), metric(n), "2")).collect()
+    };
+    let (recorded, looked_at) = (events("k"), events("p"));
+    // Events are recorded one by one, and others of the same metrics previewed as a whole, over and over.
     let record = async {
-        for event in &events {
+        for event in &recorded {
             assert!(world.record(std::slice::from_ref(event)).await[0].starts_with("accepted"));
         }
     };
     let preview = async {
+        let mut least = [Quantity::ZERO; 2];
         for _ in 0..20 {
-            let found = previewed(&world, &events).await;
-            for period in &found.periods {
-                // Whatever was recorded before it, all of them together come to the same.
-                assert_eq!(period.total[1].to_string(), "41", "{period:?}");
-                // And what it says of before fits to what it says of each event.
-                let is_new =
+            let found = previewed(&world, &looked_at).await;
+            for (period, least) in found.periods.iter().zip(&mut least) {
+                // Before is what was there when it was decided: 20 events of 2 later it is what the last one answers.
+                let of_metric =
                     |outcome: &&Outcome| matches!(outcome, Outcome::Accepted(answer) if answer.metric == period.metric);
-                let new = found.outcomes.iter().filter(is_new).count();
-                assert_eq!((period.total[1] - period.total[0]).to_string(), (2 * new).to_string(), "{period:?}");
+                let last = found.outcomes.iter().rfind(of_metric).map(word);
+                assert_eq!(last, Some(format!("accepted {}", period.total[1])));
+                assert_eq!((period.total[1] - period.total[0]).to_string(), "40", "{period:?}");
+                assert!(*least <= period.total[0], "{period:?}");
+                *least = period.total[0];
             }
         }
     };
