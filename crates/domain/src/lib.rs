@@ -7,4 +7,5 @@ pub mod permission;
 pub mod plan;
 pub mod pricing;
 pub mod quantity;
+pub mod rerate;
 pub mod slug;

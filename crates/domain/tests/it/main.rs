@@ -9,6 +9,7 @@ mod permission;
 mod plan;
 mod pricing;
 mod quantity;
+mod rerate;
 mod slug;
 
 use tenantry_domain::quantity::Quantity;

@@ -89,6 +89,11 @@ refusals! {
         UnsupportedMediaType, UnknownMetric, TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited,
         Internal, Overloaded, Unavailable, Timeout
     ];
+    /// Of previewing usage.
+    UsagePreviewRefusals = [
+        InvalidContextHeader, InvalidJson, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions,
+        PayloadTooLarge, UnsupportedMediaType, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+    ];
     /// Of routes that anybody may ask.
     OpenRefusals = [Internal, Unavailable, Timeout];
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use deadpool_postgres::Object;
 use futures::future::join_all;
+use futures::{Stream, TryStreamExt as _};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -113,6 +114,20 @@ impl Tx {
         let failed = |source| StoreError::Statement { query: query.name, source };
         let statement = client.prepare_cached(query.sql).await.map_err(failed)?;
         client.query(&statement, params).await.map_err(failed)
+    }
+
+    /// The rows of a statement one after the other, for answers that are too large to be held. Memory stays flat: what
+    /// is not taken yet stays at the server.
+    pub async fn stream(
+        &self,
+        query: &'static Query,
+        params: Params<'_>,
+    ) -> Result<impl Stream<Item = Result<Row, StoreError>> + use<>, StoreError> {
+        let client = self.client()?;
+        let failed = |source| StoreError::Statement { query: query.name, source };
+        let statement = client.prepare_cached(query.sql).await.map_err(failed)?;
+        let rows = client.query_raw(&statement, params.iter().copied()).await.map_err(failed)?;
+        Ok(rows.map_err(failed))
     }
 
     /// The row of a statement, if there is one.

@@ -1,12 +1,14 @@
 //! The proof of the books: counters are the sums of events, charges are the price of totals, each charge is
 //! billed once, the audit chain is unbroken, nobody is without an owner.
 
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::charges::due;
+use super::charges::{Accrued, due};
 use super::plans::PlanBook;
 use crate::storage::usage::books::{self as rows, Difference};
 use crate::storage::usage::charges;
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::audit;
 
@@ -53,7 +55,8 @@ pub async fn prove(db: &Database, only: Option<Uuid>) -> Result<Proof, StoreErro
     }
 }
 
-async fn page(db: &Database, after: Option<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+/// A page of tenants, deleted ones too, in order after `after`.
+pub(super) async fn page(db: &Database, after: Option<Uuid>) -> Result<Vec<Uuid>, StoreError> {
     let tx = db.read_as_service("list_tenants", &[]).await?;
     let tenants = rows::all_tenants(&tx, after, TENANTS_AT_ONCE).await?;
     tx.rollback().await?;
@@ -67,23 +70,26 @@ async fn charges_are_prices(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Differenc
         let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
         let due = due(tx, &counter, &mut plans).await?;
         let charged = charges::charged(tx, key).await?;
-        if due.amount_minor != charged.amount_minor {
-            found.push(Difference {
-                tenant_id: counter.tenant_id,
-                book: "charges",
-                detail: format!(
-                    "{} in the period from {}: charged {}, the price of {} is {} (minor units of {})",
-                    counter.metric,
-                    counter.period_start,
-                    charged.amount_minor,
-                    counter.total,
-                    due.amount_minor,
-                    due.currency
-                ),
-            });
-        }
+        found.extend(unpriced("charges", &counter, counter.total, &due, charged.amount_minor));
     }
     Ok(())
+}
+
+/// The difference between what a counter was charged and what a total costs, where there is one.
+pub(super) fn unpriced(
+    book: &'static str,
+    counter: &CounterRow,
+    total: Decimal,
+    due: &Accrued,
+    charged_minor: i64,
+) -> Option<Difference> {
+    let detail = || {
+        format!(
+            "{} in the period from {}: charged {charged_minor}, the price of {total} is {} (minor units of {})",
+            counter.metric, counter.period_start, due.amount_minor, due.currency
+        )
+    };
+    (due.amount_minor != charged_minor).then(|| Difference { tenant_id: counter.tenant_id, book, detail: detail() })
 }
 
 async fn chains_are_whole(tx: &Tx, tenants: &[Uuid], found: &mut Vec<Difference>) -> Result<(), StoreError> {

@@ -5,6 +5,8 @@ pub mod charges;
 pub mod commit;
 pub mod facts;
 pub mod open;
+pub mod raw;
+pub mod recorded;
 pub mod report;
 pub mod segments;
 pub mod unbilled;

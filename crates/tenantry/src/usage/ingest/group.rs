@@ -23,7 +23,7 @@ use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::Actor;
 
 /// How often a group starts again before its callers are told to come back.
-const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 
 /// What the deployment decides about recording.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ enum Way {
 pub(super) type Member<'a> = (&'a Actor, &'a NewEvent);
 
 /// How a try ended.
-enum Tried {
+pub(super) enum Tried {
     Done(Vec<Outcome>),
     /// Nothing was written; the same again.
     Again,
@@ -95,10 +95,10 @@ struct Plain {
 /// What a group needs and was not there. It is made in transactions of their own, after the group's: one that held
 /// its connection while it waits for a second could wait for ever.
 #[derive(Default)]
-struct Missing {
-    counters: Vec<Wanted>,
+pub(super) struct Missing {
+    pub(super) counters: Vec<Wanted>,
     /// (number of the month, an instant in it).
-    months: Vec<(i64, Timestamp)>,
+    pub(super) months: Vec<(i64, Timestamp)>,
 }
 
 /// A group that is tried, and when.
@@ -112,12 +112,12 @@ struct About<'a> {
 
 /// A group after its events were held against the facts.
 #[derive(Default)]
-struct Sorted {
+pub(super) struct Sorted {
     /// By position in the group; none where the event is still to be decided.
-    outcomes: Vec<Option<Outcome>>,
-    ready: Vec<Prepared>,
-    too_old: Vec<(usize, Invalid)>,
-    missing: Vec<Wanted>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) ready: Vec<Prepared>,
+    pub(super) too_old: Vec<(usize, Invalid)>,
+    pub(super) missing: Vec<Wanted>,
 }
 
 impl Recorder {
@@ -169,19 +169,30 @@ impl Recorder {
                 Ok(Tried::Again | Tried::Missing(_)) => {}
                 Ok(Tried::NeedsLocks) => way = self.instead_of(way, Way::UnderLocks),
                 Ok(Tried::TooEarly) => way = self.instead_of(way, Way::InOrder),
-                Err(error) if commit::is_claimed_meanwhile(&error) => {}
-                Err(error) if is_missing_month(&error) => self.forget_months(),
-                Err(error) if error.is_retryable() || is_lock_timeout(&error) => {
-                    // Different callers step back by different times, so that they do not meet again.
-                    let [jitter] = self.env.ids.bytes::<1>();
-                    let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.step_back(error, attempt).await?,
             }
             metrics::counter!("tenantry_ingest_group_retries_total").increment(1);
         }
         Err(StoreError::Unavailable(format!("a group of usage events found no calm moment in {ATTEMPTS} tries")))
+    }
+
+    /// After a try that failed: gives the error back where another try would end the same way, else waits for it.
+    pub(super) async fn step_back(&self, error: StoreError, attempt: u32) -> Result<(), StoreError> {
+        if commit::is_claimed_meanwhile(&error) {
+            return Ok(());
+        }
+        if is_missing_month(&error) {
+            self.forget_months();
+            return Ok(());
+        }
+        if !error.is_retryable() && !is_lock_timeout(&error) {
+            return Err(error);
+        }
+        // Different callers step back by different times, so that they do not meet again.
+        let [jitter] = self.env.ids.bytes::<1>();
+        let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Ok(())
     }
 
     fn first_way(&self) -> Way {
@@ -250,6 +261,21 @@ impl Recorder {
         }
     }
 
+    /// Decides a group under its counters' locks and writes it, but does not commit.
+    pub(super) async fn decide_under_locks(&self, tx: &Tx, group: &[Member<'_>]) -> Result<Tried, StoreError> {
+        let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
+        let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
+        let now = self.env.clock.now();
+        let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
+        let facts = facts::read(tx, &needs, now).await?;
+        let about = About { group, events: &events, hashes: &hashes, now };
+        match self.judge(tx, &about, (facts, None), Way::UnderLocks).await? {
+            Judged::Written(outcomes) => whole(outcomes).map(Tried::Done),
+            Judged::Undo(tried) => Ok(tried),
+            Judged::Plain(_) => Err(StoreError::corrupt("group of events", "the fast way was taken under locks")),
+        }
+    }
+
     fn ids_for(&self, events: &[&NewEvent], now: Timestamp) -> Vec<Uuid> {
         events.iter().map(|_| self.env.ids.uuid_v7(now)).collect()
     }
@@ -262,8 +288,8 @@ impl Recorder {
         (mut facts, claimed): (Facts, Option<Claimed>),
         way: Way,
     ) -> Result<Judged, StoreError> {
-        let About { group, events, now, .. } = *about;
-        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(about, &facts);
+        let About { group, events, hashes, now } = *about;
+        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, hashes, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {
             return Ok(Judged::Undo(Tried::Missing(Missing { counters: missing, months })));
@@ -299,14 +325,13 @@ impl Recorder {
         }
     }
 
-    fn prepare_all(&self, about: &About<'_>, facts: &Facts) -> Sorted {
-        let group = about.group;
+    pub(super) fn prepare_all(&self, group: &[Member<'_>], hashes: &[Uuid], facts: &Facts) -> Sorted {
         let mut sorted =
             Sorted { outcomes: vec![None; group.len()], ready: Vec::with_capacity(group.len()), ..Sorted::default() };
         let mut missing = BTreeSet::new();
         let mut earlier = Earlier::default();
         for (index, (actor, event)) in group.iter().enumerate() {
-            match prepare((index, about.hashes[index]), actor, event, facts, self.settings.late_window) {
+            match prepare((index, hashes[index]), actor, event, facts, self.settings.late_window) {
                 Preparation::Done(outcome) => sorted.outcomes[index] = Some(outcome),
                 Preparation::Ready(prepared) => sorted.ready.push(prepared),
                 Preparation::TooOld(invalid) => sorted.too_old.push((index, invalid)),
@@ -326,7 +351,7 @@ impl Recorder {
         sorted
     }
 
-    async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
+    pub(super) async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
         for &(month, at) in &missing.months {
             let tx = self.db.begin("ensure_usage_month", &[]).await?;
             commit::ensure_month(&tx, at).await?;
@@ -337,7 +362,7 @@ impl Recorder {
     }
 
     /// The months that these events fall in and that were not seen to have a partition.
-    fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
+    pub(super) fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
         let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeMap<i64, Timestamp> = ready
             .iter()

@@ -13,6 +13,7 @@ mod locked;
 mod notices;
 mod optimistic;
 mod prepare;
+mod preview;
 mod queue;
 mod repeats;
 mod standing;
@@ -31,6 +32,7 @@ use crate::storage::usage::facts::CounterRow;
 use prepare::Prepared;
 
 pub use group::{GroupSettings, Recorder};
+pub use preview::{PeriodPreview, Preview};
 pub use queue::{Ingest, IngestSettings};
 
 /// Where a group gets time, ids and the versions of plans from.

@@ -132,6 +132,9 @@ fn operations() -> Vec<Operation> {
             let body = (!schema.is_null()).then(|| match path.as_str() {
                 // The sample names a metric that the tests' catalog does not have.
                 "/api/usage" => json!({ "metric": "calls", "amount": 1, "idempotencyKey": "k" }),
+                "/api/usage/preview" => {
+                    json!({ "events": [{ "metric": "calls", "amount": 1, "idempotencyKey": "k" }] })
+                }
                 _ => sample(&document, schema),
             });
             let is_due = |one: &&Value| one["in"] == "query" && one["required"] == true;
@@ -170,6 +173,7 @@ struct Objects {
     delivery: Uuid,
     operation: Uuid,
     invitation: Uuid,
+    charge: Uuid,
 }
 
 impl Objects {
@@ -200,7 +204,8 @@ impl Objects {
         assert_eq!(invited.status, 201, "{invited:?}");
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation })
+        let charge = charge(app, tenant).await;
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge })
     }
 
     /// What a parameter of a path names here.
@@ -216,11 +221,34 @@ impl Objects {
             ("deliveries", _) => self.delivery,
             ("invitations", _) => self.invitation,
             ("operations", _) => self.operation,
+            ("charges", _) => self.charge,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
             _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
         }
     }
+}
+
+/// A charge for a period of the past, as closing it would have left it.
+async fn charge(app: &App, tenant: Uuid) -> Uuid {
+    let (id, start) = (app.id(), "now() - interval '40 days'");
+    let sql = format!(
+        "with period as (
+             insert into tenantry.usage_periods (tenant_id, period_start, period_end, anchor, state)
+             values ('{tenant}', {start}, {start} + interval '30 days', {start}, 'closed')
+         ), counter as (
+             insert into tenantry.usage_counters
+                 (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan)
+             values ('{tenant}', 'tokens', {start}, {start} + interval '30 days', 0, {start}, true, true)
+         )
+         insert into tenantry.overage_charges
+             (tenant_id, metric, billing_period_start, sequence, id, tenant_type, overage_amount, charge_amount_cents,
+              currency, inputs, created_at)
+         values ('{tenant}', 'tokens', {start}, 0, '{id}', 'organization', 0, 1, 'usd',
+                 '{{\"segments\": [], \"exactMinor\": \"1\", \"total\": \"0\", \"chargedBefore\": 0}}', now())"
+    );
+    app.admin.batch_execute(&sql).await.unwrap();
+    id
 }
 
 fn id_of(object: &serde_json::Value) -> Uuid {

@@ -5,6 +5,7 @@ mod accounts;
 mod attacks;
 mod audited;
 mod billing;
+mod charges;
 mod document;
 mod export;
 mod generated;

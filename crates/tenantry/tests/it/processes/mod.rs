@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod audit;
+mod charges;
 mod commands;
 mod kills;
 mod logs;

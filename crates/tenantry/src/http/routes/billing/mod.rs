@@ -2,9 +2,11 @@
 
 pub mod asking;
 pub mod cancel;
+pub mod charges;
 pub mod checkout;
 pub mod downgrade;
 pub mod events;
+pub mod explain;
 pub mod invoices;
 pub mod operation;
 pub mod plans;

@@ -138,7 +138,7 @@ async fn refuse(state: &AppState, caller: &Caller, refused: BTreeSet<(Place, Per
 }
 
 impl BatchAnswer {
-    fn add(&mut self, index: usize, outcome: Outcome) {
+    pub(super) fn add(&mut self, index: usize, outcome: Outcome) {
         let figures = |answer: &Answer| Some(Figures::of(&answer.metric, &answer.standing));
         let plain = |status, code, figures| NotAccepted { index, status, code, field: None, message: None, figures };
         let result = match outcome {

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod check;
 pub mod event;
+pub mod preview;
 pub mod record;
 pub mod report;
 pub mod total;
