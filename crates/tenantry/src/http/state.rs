@@ -17,7 +17,7 @@ use crate::storage::keys::PresentedKey;
 use crate::stripe_sync::Stripe;
 use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
-use crate::usage::ingest::Ingest;
+use crate::usage::ingest::{Ingest, Recorder};
 
 /// State of the server. Cheap to clone.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct AppState {
     pub env: Env,
     /// The entrance to recording usage.
     pub ingest: Ingest,
+    /// What records usage; for holds, which do not wait in line.
+    pub recorder: Recorder,
     /// The entrance to checks.
     pub checks: Checks,
     /// Who signs tokens.

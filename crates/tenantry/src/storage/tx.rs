@@ -101,6 +101,12 @@ impl Tx {
         self.client.as_ref().ok_or_else(|| StoreError::Unavailable("the transaction is over".to_owned()))
     }
 
+    /// Prepares a statement if this connection has not yet, so that running it takes one round trip.
+    pub async fn prepare(&self, query: &'static Query) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Statement { query: query.name, source };
+        self.client()?.prepare_cached(query.sql).await.map(drop).map_err(failed)
+    }
+
     /// All rows of a statement.
     pub async fn rows(&self, query: &'static Query, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
         let client = self.client()?;

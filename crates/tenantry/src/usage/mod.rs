@@ -6,6 +6,7 @@ pub mod charges;
 pub mod check;
 pub mod closing;
 pub mod event;
+pub mod holds;
 pub mod import;
 pub mod ingest;
 pub mod instant;

@@ -361,6 +361,15 @@ pub async fn mark_reversed(tx: &Tx, reversals: &[(Uuid, String, String)]) -> Res
     Ok(tx.execute(&MARK_REVERSED, &[&tenants, &keys, &by]).await? == reversals.len() as u64)
 }
 
+/// Prepares, on a connection that has not done so yet, the statements that the fast way sends in one go. While one of
+/// them is being prepared the others would overtake it, and rollups would be locked before their counters.
+pub async fn prepare_fast(tx: &Tx) -> Result<(), StoreError> {
+    for query in [&INSERT_EVENTS, &GUARDED_COUNTERS, &ADD_ROLLUPS] {
+        tx.prepare(query).await?;
+    }
+    Ok(())
+}
+
 /// How long the following statements of this transaction wait for a lock.
 pub async fn set_lock_timeout(tx: &Tx, limit: Duration) -> Result<(), StoreError> {
     tx.one(&LOCK_TIMEOUT, &[&format!("{}ms", limit.as_millis())]).await?;

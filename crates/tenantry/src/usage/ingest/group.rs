@@ -20,7 +20,7 @@ use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::Actor;
 
 /// How often a group starts again before its callers are told to come back.
-const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 
 /// What the deployment decides about recording.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub struct GroupSettings {
 pub struct Recorder {
     pub(super) db: Database,
     pub(super) env: Env,
-    settings: GroupSettings,
+    pub(super) settings: GroupSettings,
     /// Months that were seen to have a partition: a hint that saves a call, the insert finds out anyway.
     months: Arc<Mutex<HashSet<i64>>>,
 }
@@ -56,10 +56,10 @@ enum Tried {
 /// What a group needs and was not there. It is made in transactions of their own, after the group's: one that held
 /// its connection while it waits for a second could wait for ever.
 #[derive(Default)]
-struct Missing {
-    counters: Vec<Wanted>,
+pub(super) struct Missing {
+    pub(super) counters: Vec<Wanted>,
     /// (number of the month, an instant in it).
-    months: Vec<(i64, Timestamp)>,
+    pub(super) months: Vec<(i64, Timestamp)>,
 }
 
 /// A group after its events were held against the facts.
@@ -215,7 +215,7 @@ impl Recorder {
         sorted
     }
 
-    async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
+    pub(super) async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
         for &(month, at) in &missing.months {
             let tx = self.db.begin("ensure_usage_month", &[]).await?;
             commit::ensure_month(&tx, at).await?;
@@ -226,7 +226,7 @@ impl Recorder {
     }
 
     /// The months that these events fall in and that were not seen to have a partition.
-    fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
+    pub(super) fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
         let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeMap<i64, Timestamp> = ready
             .iter()
@@ -236,7 +236,7 @@ impl Recorder {
         unknown.into_iter().collect()
     }
 
-    fn forget_months(&self) {
+    pub(super) fn forget_months(&self) {
         self.months.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -268,10 +268,10 @@ fn month_number(at: Timestamp) -> i64 {
 }
 
 /// No partition for a row's month: the only check violation that names no constraint.
-fn is_missing_month(error: &StoreError) -> bool {
+pub(super) fn is_missing_month(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::CHECK_VIOLATION) && error.constraint().is_none()
 }
 
-fn is_lock_timeout(error: &StoreError) -> bool {
+pub(super) fn is_lock_timeout(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

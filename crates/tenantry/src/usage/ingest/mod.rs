@@ -8,12 +8,14 @@
 mod columns;
 mod facts;
 mod group;
+mod hold;
 mod locked;
 mod notices;
 mod optimistic;
 mod prepare;
 mod queue;
 mod repeats;
+mod settle;
 mod standing;
 
 use jiff::Timestamp;
@@ -31,6 +33,7 @@ use prepare::Prepared;
 
 pub use group::{GroupSettings, Recorder};
 pub use queue::{Ingest, IngestSettings};
+pub use settle::Settling;
 
 /// Where a group gets time, ids and the versions of plans from.
 struct Sources<'a> {
@@ -50,6 +53,7 @@ fn answer(counter: &CounterRow, total: Decimal, after: Option<&CounterAfter>) ->
             total: Quantity::from_decimal(total),
             included: included.map(Quantity::from_decimal),
             limit: limit.map(Quantity::from_decimal),
+            held: Quantity::from_decimal(counter.held),
         },
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tenantry_domain::quantity::Quantity;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::super::event::NewEvent;
@@ -80,11 +81,13 @@ pub(super) async fn write(
         let events = columns::events(&new, group, ids, facts);
         let counters = columns::counters(&sums, &BTreeMap::new(), facts);
         let rollups = columns::rollups(&new, facts);
-        let ((), after, ()) = tokio::try_join!(
+        commit::prepare_fast(tx).await?;
+        let (inserted, guarded, rolled_up) = tokio::join!(
             commit::insert_events(tx, &events, sources.now),
             commit::add_guarded(tx, &counters, Quantity::TOTAL_CEILING.as_decimal()),
             commit::add_rollups(tx, &rollups),
-        )?;
+        );
+        let after = first_cause(inserted, guarded, rolled_up)?;
         if after.len() < counters.tenant_id.len() {
             return Ok(Tried::NeedsLocks);
         }
@@ -93,6 +96,26 @@ pub(super) async fn write(
     let added = Added { sums, after: by_counter(&after, facts) };
     tell(tx, &added, facts, sources).await?;
     Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &added, group, facts)))
+}
+
+/// What the counters' update gave, or what went wrong. Where one statement fails those behind it fail too, for no more
+/// than that, and their errors may arrive before its own: it alone says whether to try again.
+fn first_cause(
+    inserted: Result<(), StoreError>,
+    guarded: Result<Vec<CounterAfter>, StoreError>,
+    rolled_up: Result<(), StoreError>,
+) -> Result<Vec<CounterAfter>, StoreError> {
+    let (after, guard) = match guarded {
+        Ok(after) => (after, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let mut failed: Vec<StoreError> = [inserted.err(), guard, rolled_up.err()].into_iter().flatten().collect();
+    let cause = failed.iter().position(|error| error.state() != Some(&SqlState::IN_FAILED_SQL_TRANSACTION));
+    match (cause, failed.pop()) {
+        (_, None) => Ok(after),
+        (Some(cause), Some(last)) if cause < failed.len() => Err(std::mem::replace(&mut failed[cause], last)),
+        (_, Some(last)) => Err(last),
+    }
 }
 
 /// What a group added, by the counter's place among the facts.

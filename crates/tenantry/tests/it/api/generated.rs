@@ -29,6 +29,11 @@ const FOR_TEAMS: &[&str] = &[
     "GET /api/usage/check",
     "GET /api/usage/report",
     "POST /api/usage",
+    "GET /api/usage/holds",
+    "POST /api/usage/holds",
+    "GET /api/usage/holds/{holdId}",
+    "POST /api/usage/holds/{holdId}/commit",
+    "POST /api/usage/holds/{holdId}/release",
 ];
 
 /// One operation of the document.
@@ -132,6 +137,7 @@ fn operations() -> Vec<Operation> {
             let body = (!schema.is_null()).then(|| match path.as_str() {
                 // The sample names a metric that the tests' catalog does not have.
                 "/api/usage" => json!({ "metric": "calls", "amount": 1, "idempotencyKey": "k" }),
+                "/api/usage/holds" => json!({ "metric": "calls", "amount": 1 }),
                 _ => sample(&document, schema),
             });
             let is_due = |one: &&Value| one["in"] == "query" && one["required"] == true;
@@ -170,6 +176,7 @@ struct Objects {
     delivery: Uuid,
     operation: Uuid,
     invitation: Uuid,
+    hold: Uuid,
 }
 
 impl Objects {
@@ -200,7 +207,11 @@ impl Objects {
         assert_eq!(invited.status, 201, "{invited:?}");
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation })
+        let held = json!({ "metric": "calls", "amount": 1 });
+        let held = app.within(&owner, tenant, "POST", "/api/usage/holds", &held).await;
+        assert_eq!(held.status, 201, "{held:?}");
+        let hold = id_of(&held.body);
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, hold })
     }
 
     /// What a parameter of a path names here.
@@ -216,6 +227,7 @@ impl Objects {
             ("deliveries", _) => self.delivery,
             ("invitations", _) => self.invitation,
             ("operations", _) => self.operation,
+            ("holds", _) => self.hold,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
             _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
@@ -257,6 +269,7 @@ impl Two {
             || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
             || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
+            || (select md5(string_agg(h::text, '|' order by id)) from tenantry.usage_holds h where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";

@@ -8,6 +8,7 @@ mod billing;
 mod document;
 mod export;
 mod generated;
+mod holds;
 mod invitations;
 mod keys;
 mod logs;

@@ -5,6 +5,8 @@ mod changes;
 mod concurrency;
 mod damage;
 mod decisions;
+mod holds;
+mod holds_race;
 mod late_changes;
 mod model;
 mod reports;
