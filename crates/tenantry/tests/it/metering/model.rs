@@ -21,11 +21,13 @@ use super::world::{World, word};
 /// Worlds, since the periods of all earlier lives go on in theirs; lives that are led in each, and steps of each.
 const WORLDS: u64 = 5;
 const LIVES: u64 = 15;
-const STEPS: usize = 32;
+const STEPS: usize = 36;
 const TENANTS: usize = 3;
 const METRICS: [&str; 4] = ["calls", "tokens", "bytes", "exports"];
 /// What is used: most often what costs something.
 const USED: [&str; 6] = ["calls", "tokens", "tokens", "tokens", "bytes", "exports"];
+/// What is held: most often what has a limit.
+const HELD: [&str; 6] = ["calls", "calls", "calls", "tokens", "bytes", "exports"];
 const AMOUNTS: [&str; 6] = ["1", "7.5", "12.25", "30", "0.000000001", "95"];
 
 /// One life: its tenants, and what makes it random.
@@ -185,7 +187,7 @@ impl Life {
     /// A hold, most often of what a limit or a price is near.
     async fn hold(&mut self, world: &World, seen: &mut HashMap<String, u32>) {
         let of = self.random.random_range(0..TENANTS);
-        let (metric, amount) = (self.some(&USED), self.some(&AMOUNTS));
+        let (metric, amount) = (self.some(&HELD), self.some(&AMOUNTS));
         let lasts = SignedDuration::from_mins(self.some(&[1, 300, 1440, 1440]));
         let now = world.now();
         let expected = self.tenants[of].judge_hold(metric, nanos(amount), now);
@@ -206,9 +208,9 @@ impl Life {
             return;
         }
         // The latest ones are those that may be open.
-        let latest = holds.len() - self.random.random_range(0..holds.len().min(4)) - 1;
+        let latest = holds.len() - self.random.random_range(0..holds.len().min(3)) - 1;
         let (id, metric, held) = (holds[latest].id, holds[latest].metric.clone(), holds[latest].amount);
-        let (settlement, model) = if self.random.random_bool(0.2) {
+        let (settlement, model) = if self.random.random_bool(0.25) {
             (Settlement::Release, None)
         } else {
             let exact = self.random.random_bool(0.4);
@@ -229,7 +231,7 @@ impl Life {
     async fn step(&mut self, world: &World, seen: &mut HashMap<String, u32>) {
         let of = self.random.random_range(0..TENANTS);
         let plan = self.some(&["free", "pro"]);
-        match self.random.random_range(0..29) {
+        match self.random.random_range(0..33) {
             0..=8 => self.call(world, seen).await,
             9..=10 => self.calls_at_once(world).await,
             11..=13 => {
@@ -242,9 +244,9 @@ impl Life {
                 self.tenants[of].set_anchor(plan, from, world.now());
                 world.new_anchor(self.tenants[of].id, plan, from).await;
             }
-            15..=18 => self.hold(world, seen).await,
-            19..=22 => self.settle(world, seen).await,
-            23 => {
+            15..=19 => self.hold(world, seen).await,
+            20..=26 => self.settle(world, seen).await,
+            27 => {
                 world.env.clock.advance(SignedDuration::from_mins(self.random.random_range(1..1000)));
             }
             _ => {
