@@ -29,12 +29,5 @@ begin
 end
 $$;
 
--- Whether a total reaches four fifths of an allowance, or all of it, on the way: whoever takes it there has somebody
--- told, in the same transaction.
-create function tenantry.passes_threshold(before numeric, after numeric, allowance numeric) returns boolean
-    language sql immutable parallel safe
-    return (before * 5 < allowance * 4 and after * 5 >= allowance * 4) or (before < allowance and after >= allowance);
-
-revoke all on function tenantry.require(boolean), tenantry.passes_threshold(numeric, numeric, numeric) from public;
-grant execute on function tenantry.require(boolean), tenantry.passes_threshold(numeric, numeric, numeric)
-    to tenantry_service;
+revoke all on function tenantry.require(boolean) from public;
+grant execute on function tenantry.require(boolean) to tenantry_service;

@@ -94,6 +94,14 @@ refusals! {
         InvalidContextHeader, InvalidJson, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions,
         PayloadTooLarge, UnsupportedMediaType, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
     ];
+    /// Of taking and settling holds.
+    HoldRefusals = [
+        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, UsageLimitExceeded, MetricNotInPlan,
+        AccountDeleted, ForbiddenTenant, InsufficientPermissions, TeamPlanInactive, NotFound, HoldNotOpen,
+        IdempotencyConflict, IdempotencyInFlight, PayloadTooLarge, UnsupportedMediaType, HoldsNotSupported,
+        IdempotencyKeyReused, TimestampTooOld, UnknownMetric, ValidationFailed, RateLimited, Internal, Unavailable,
+        Timeout
+    ];
     /// Of routes that anybody may ask.
     OpenRefusals = [Internal, Unavailable, Timeout];
 }

@@ -17,7 +17,7 @@ use crate::storage::keys::PresentedKey;
 use crate::stripe_sync::Stripe;
 use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
-use crate::usage::ingest::Ingest;
+use crate::usage::ingest::{Ingest, Recorder};
 
 /// State of the server. One pointer: each layer of the router clones it for each request.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ pub struct Shared {
     pub env: Env,
     /// The entrance to recording usage.
     pub ingest: Ingest,
+    /// What records usage; for holds, which do not wait in line.
+    pub recorder: Recorder,
     /// The entrance to checks.
     pub checks: Checks,
     /// Who signs tokens.

@@ -201,6 +201,7 @@ pub fn start(
         env: env.clone(),
         ingest: Ingest::start(&recorder, settings),
         checks: Checks::start(&recorder, WAITING_CHECKS, CHECK_READERS),
+        recorder,
         verifier: Arc::new(verifier),
         catalog: Arc::new(catalog),
         known: Arc::default(),

@@ -7,6 +7,7 @@ pub mod check;
 pub mod closing;
 pub mod event;
 pub mod explain;
+pub mod holds;
 pub mod import;
 pub mod ingest;
 pub mod instant;

@@ -9,9 +9,9 @@ use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::charges;
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
+use super::{charges, holds};
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, PlanVersionRow, SegmentRow};
@@ -156,7 +156,7 @@ pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Cur
         return Ok(None);
     };
     let (start, end) = place.bounds();
-    let limits = limits(tx, (tenant, &subscription), &place).await?;
+    let limits = limits(tx, (tenant, &subscription), &place, now).await?;
     Ok(Some(Current { subscription, start, end, limits }))
 }
 
@@ -198,6 +198,7 @@ async fn limits(
     tx: &Tx,
     (tenant, subscription): (Uuid, &CurrentSubscription),
     place: &Place,
+    now: Timestamp,
 ) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
     let mut plans = PlanBook::default();
     plans.put(&PlanVersionRow {
@@ -206,7 +207,7 @@ async fn limits(
         definition: subscription.definition.clone(),
         is_default: false,
     })?;
-    let (segments, counters, ended) = match place {
+    let (segments, mut counters, ended) = match place {
         Place::Derived(derived) => {
             (vec![first_segment(tx, (tenant, subscription), derived, &mut plans).await?], Vec::new(), Vec::new())
         }
@@ -219,6 +220,7 @@ async fn limits(
             )?
         }
     };
+    holds::leave_out_expired(tx, &mut counters, now).await?;
     let versions = |segment: &SegmentRow| {
         let limits = (segment.limits_plan_id.clone(), segment.limits_plan_version);
         [(segment.plan_id.clone(), segment.plan_version), limits]
@@ -279,6 +281,7 @@ fn standing(counter: Option<&CounterRow>, total: Decimal, terms: &super::plans::
         total: Quantity::from_decimal(total),
         included: included.map(Quantity::from_decimal),
         limit: limit.map(Quantity::from_decimal),
+        held: Quantity::from_decimal(counter.map_or(Decimal::ZERO, |counter| counter.held)),
     }
 }
 

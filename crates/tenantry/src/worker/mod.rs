@@ -27,6 +27,7 @@ use crate::storage::{Database, StoreError};
 use crate::stripe_sync::Stripe;
 use crate::stripe_sync::error::SyncError;
 use crate::usage::closing::{self, Closed};
+use crate::usage::holds::{self, EXPIRE_JOB};
 use crate::write_tx;
 
 pub use billing::work_due;
@@ -164,6 +165,10 @@ async fn run(db: &Database, env: &Env, job: &ClaimedJob) -> Result<Done, JobErro
                 Closed::NotYet => Done::Later(later(env.clock.now(), EARLY)),
             })
         }
+        EXPIRE_JOB => Ok(match holds::expire_due(db, env, job.tenant_id).await? {
+            Some(next) => Done::Later(next),
+            None => Done::Finished,
+        }),
         FAN_OUT_NOTICE => {
             notices::fan_out::fan_out(db, env, job.tenant_id, id_of(job, "notificationId")?).await?;
             Ok(Done::Finished)

@@ -26,7 +26,7 @@ const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("console", &[OPERATIONS, &["http", "config"]]),
     ("deployment", &[&["env", "config", "storage"]]),
     ("server", &[OPERATIONS, &["stripe_sync", "worker", "http", "console", "config", "deployment"]]),
-    ("cli", &[OPERATIONS, &["stripe_sync", "worker", "http", "config", "deployment", "server"]]),
+    ("cli", &[OPERATIONS, &["begin_with", "stripe_sync", "worker", "http", "config", "deployment", "server"]]),
 ];
 
 /// What each crate may use of the workspace.

@@ -114,6 +114,8 @@ problems! {
         "The tenant pays for nothing yet: a plan is bought with a checkout, not changed.";
     Conflict, "conflict", CONFLICT, "The present state does not allow this",
         "Something else changed in between, or the object is in a state that does not allow the request. Read it again and decide anew.";
+    HoldNotOpen, "hold_not_open", CONFLICT, "The hold has ended",
+        "The hold was committed with another amount, was released, or has expired: `state` says which. Nothing was recorded. What was used all the same is recorded as an event.";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The event key was used for another event",
         "An event with this `idempotencyKey` is recorded with another metric, amount or timestamp. Nothing was recorded.";
     IdempotencyInFlight, "idempotency_in_flight", CONFLICT, "The first request is still running",
@@ -138,6 +140,8 @@ problems! {
         "The body is larger than the server takes. Send it in parts.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",
         "The body must be sent with `Content-Type: application/json`.";
+    HoldsNotSupported, "holds_not_supported", UNPROCESSABLE_ENTITY, "The metric cannot be reserved",
+        "Quota is reserved of metrics whose total is the sum of their events, and this one is counted in another way. Check it, and record what was used.";
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request",
         "The same `Idempotency-Key` came with another body. Use a new key for a new request.";
     TimestampInFuture, "timestamp_in_future", UNPROCESSABLE_ENTITY, "The timestamp lies ahead",

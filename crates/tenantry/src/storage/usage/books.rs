@@ -113,6 +113,29 @@ query! {
         from events e full join written w using (tenant_id, metric, period_start, sequence)
         where coalesce(e.amount, 0) <> coalesce(w.amount, 0)
         order by 1, 2";
+    service HOLDS = "
+        with open as (
+            select tenant_id, metric, period_start, sum(amount) as held
+            from tenantry.usage_holds where tenant_id = any ($1) and state = 'open'
+            group by tenant_id, metric, period_start
+        ), counters as (
+            select tenant_id, metric, period_start, held
+            from tenantry.usage_counters where tenant_id = any ($1) and held <> 0
+        )
+        select tenant_id, format('%s in the period from %s: counter holds %s, open holds say %s', metric, period_start,
+                                 coalesce(c.held, 0), coalesce(o.held, 0))
+        from open o full join counters c using (tenant_id, metric, period_start)
+        where coalesce(o.held, 0) <> coalesce(c.held, 0)
+        union all
+        select h.tenant_id, format('hold %s was committed with %s, its event %s', h.id, h.committed_amount,
+                                   case when k.tenant_id is null then 'does not exist' else 'counts ' || u.amount end)
+        from tenantry.usage_holds h
+        left join tenantry.usage_keys k on k.tenant_id = h.tenant_id and k.idempotency_key = 'hold:' || h.id
+        left join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
+            and u.occurred_at = k.occurred_at and u.idempotency_key = k.idempotency_key
+        where h.tenant_id = any ($1) and h.state = 'committed'
+          and (k.tenant_id is null or u.amount <> h.committed_amount)
+        order by 1, 2";
     service REVERSALS = "
         select r.tenant_id, format('correction %s takes back %s, which %s', r.idempotency_key, r.reverses,
                                    case when o.tenant_id is null then 'does not exist'
@@ -186,6 +209,7 @@ const BOOKS: &[(&str, &Query)] = &[
     ("event_periods", &EVENT_PERIODS),
     ("periods", &PERIODS),
     ("segments", &SEGMENTS),
+    ("holds", &HOLDS),
     ("reversals", &REVERSALS),
     ("charge_sequences", &CHARGE_SEQUENCES),
     ("invoice_items", &INVOICE_ITEMS),

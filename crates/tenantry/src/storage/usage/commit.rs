@@ -198,8 +198,12 @@ query! {
               and c.period_end = delta.period_end and c.segment_sequence = delta.segment_sequence and not c.closed
               and c.aggregation = 'sum'
               and c.total + c.held + delta.amount <= least(c.hard_limit, c.sure_limit, $8::numeric)
-              and (coalesce(c.hard_limit, c.included, 0) <= 0 or not tenantry.passes_threshold(
-                  c.total, c.total + delta.amount, coalesce(c.hard_limit, c.included)))
+              -- Four fifths of the allowance, and all of it, are on one side of both totals.
+              and (coalesce(c.hard_limit, c.included, 0) <= 0
+                   or (c.total * 5 >= coalesce(c.hard_limit, c.included) * 4
+                       or (c.total + delta.amount) * 5 < coalesce(c.hard_limit, c.included) * 4)
+                  and (c.total >= coalesce(c.hard_limit, c.included)
+                       or c.total + delta.amount < coalesce(c.hard_limit, c.included)))
             returning c.tenant_id, c.metric, c.period_start, c.total, c.included, c.hard_limit
         )
         select tenant_id, metric, period_start, total, included, hard_limit

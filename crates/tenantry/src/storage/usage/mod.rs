@@ -4,6 +4,7 @@ pub mod books;
 pub mod charges;
 pub mod commit;
 pub mod facts;
+pub mod holds;
 pub mod open;
 pub mod raw;
 pub mod recorded;

@@ -37,7 +37,7 @@ pub struct GroupSettings {
 pub struct Recorder {
     pub(super) db: Database,
     pub(super) env: Env,
-    settings: GroupSettings,
+    pub(super) settings: GroupSettings,
     /// Months that were seen to have a partition: a hint that saves a call, the insert finds out anyway.
     months: Arc<Mutex<HashSet<i64>>>,
     /// Groups that go without an early claim, because one was in vain: a hint that saves work, it decides nothing.
@@ -372,7 +372,7 @@ impl Recorder {
         unknown.into_iter().collect()
     }
 
-    fn forget_months(&self) {
+    pub(super) fn forget_months(&self) {
         self.months.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -415,10 +415,10 @@ fn month_number(at: Timestamp) -> i64 {
 }
 
 /// No partition for a row's month: the only check violation that names no constraint.
-fn is_missing_month(error: &StoreError) -> bool {
+pub(super) fn is_missing_month(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::CHECK_VIOLATION) && error.constraint().is_none()
 }
 
-fn is_lock_timeout(error: &StoreError) -> bool {
+pub(super) fn is_lock_timeout(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

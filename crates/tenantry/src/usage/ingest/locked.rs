@@ -10,9 +10,9 @@ use rust_decimal::Decimal;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
+use super::super::{charges, holds};
 use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
@@ -44,7 +44,7 @@ pub(super) async fn write(
     facts: &mut Facts,
     sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
-    if !lock(tx, &mut prepared, group, facts).await? {
+    if !lock(tx, &mut prepared, group, facts, sources.now).await? {
         return Ok(Tried::Changed);
     }
     let segments = segments_of_late(tx, &prepared, facts).await?;
@@ -76,17 +76,36 @@ pub(super) async fn write(
         commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
     }
     let sums = columns::sums(&accepted);
-    let changes = columns::counters(&sums, &decision.refused, facts);
-    if !changes.tenant_id.is_empty() {
-        let refused_before = commit::add_locked(tx, &changes).await?;
-        tell(tx, &sums, (&decision.refused, refused_before), facts, sources).await?;
-    }
+    write_counters(tx, &sums, &decision.refused, facts, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
 }
 
-/// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
-async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &mut Facts) -> Result<bool, StoreError> {
+/// Adds sums and refusals to locked counters, and tells of what they give cause to.
+pub(super) async fn write_counters(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    refused: &BTreeMap<usize, i64>,
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let changes = columns::counters(sums, refused, facts);
+    if changes.tenant_id.is_empty() {
+        return Ok(());
+    }
+    let refused_before = commit::add_locked(tx, &changes).await?;
+    tell(tx, sums, (refused, refused_before), facts, sources).await
+}
+
+/// Locks the counters of these events, takes expired holds out of them and reads them again; false where an event's
+/// counter is no longer its own.
+pub(super) async fn lock(
+    tx: &Tx,
+    prepared: &mut [Prepared],
+    group: &[&NewEvent],
+    facts: &mut Facts,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
     let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
         .iter()
         .map(|event| {
@@ -97,7 +116,8 @@ async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &m
     let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
     let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
-    let locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    let mut locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    holds::expire(tx, &mut locked, now).await?;
     let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
     facts.put_counters(locked);
     for (event, metric) in prepared.iter_mut().zip(metric_of) {
@@ -325,18 +345,29 @@ impl Decision {
     }
 
     fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-        let after = total + event.amount;
-        if counter.hard_limit.is_some_and(|limit| after > limit) {
+        let refused = judge(event, counter, total)?;
+        if matches!(refused, Outcome::Refused(..)) {
             *self.refused.entry(event.counter).or_default() += 1;
-            let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
-            return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
-        (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
-            Outcome::Invalid(Invalid::new(
-                "total_too_large",
-                "amount",
-                "the total of a period is at most 10,000,000,000,000,000,000",
-            ))
-        })
+        Some(refused)
     }
+}
+
+/// Why usage on top of a locked counter's total, and of what it holds, is not accepted, if it is not.
+pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
+    if matches!(event.claim, Claim::Settles(reserved) if event.amount <= reserved) {
+        return None;
+    }
+    let after = total + counter.held + event.amount;
+    if counter.hard_limit.is_some_and(|limit| after > limit) {
+        let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
+        return Some(Outcome::Refused(reason, answer(counter, total, None)));
+    }
+    (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
+        Outcome::Invalid(Invalid::new(
+            "total_too_large",
+            "amount",
+            "the total of a period is at most 10,000,000,000,000,000,000",
+        ))
+    })
 }

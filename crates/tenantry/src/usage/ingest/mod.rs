@@ -9,6 +9,7 @@ mod claims;
 mod columns;
 mod facts;
 mod group;
+mod hold;
 mod locked;
 mod notices;
 mod optimistic;
@@ -16,6 +17,7 @@ mod prepare;
 mod preview;
 mod queue;
 mod repeats;
+mod settle;
 mod standing;
 
 use jiff::Timestamp;
@@ -34,6 +36,7 @@ use prepare::Prepared;
 pub use group::{GroupSettings, Recorder};
 pub use preview::{PeriodPreview, Preview};
 pub use queue::{Ingest, IngestSettings};
+pub use settle::Settling;
 
 /// Where a group gets time, ids and the versions of plans from.
 struct Sources<'a> {
@@ -53,6 +56,7 @@ fn answer(counter: &CounterRow, total: Decimal, after: Option<&CounterAfter>) ->
             total: Quantity::from_decimal(total),
             included: included.map(Quantity::from_decimal),
             limit: limit.map(Quantity::from_decimal),
+            held: Quantity::from_decimal(counter.held),
         },
     }
 }

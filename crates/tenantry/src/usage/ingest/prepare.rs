@@ -6,8 +6,10 @@ use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use super::super::holds;
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::{Facts, Reach};
+use crate::storage::usage::facts::CounterRow;
 use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
@@ -42,6 +44,8 @@ pub(super) enum Claim {
     RepeatOnly(Timestamp, Invalid),
     /// It takes back an event of its own group: what that is shows when that one was decided.
     InGroup,
+    /// It is what a hold is settled with, which reserved so much for it.
+    Settles(Decimal),
 }
 
 impl Prepared {
@@ -49,7 +53,7 @@ impl Prepared {
     pub(super) fn place(&self) -> Timestamp {
         match self.claim {
             Claim::RepeatOnly(place, _) => place,
-            Claim::Any | Claim::InGroup => self.occurred_at,
+            Claim::Any | Claim::InGroup | Claim::Settles(_) => self.occurred_at,
         }
     }
 }
@@ -61,7 +65,8 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
-    /// Too old to count; unless its key counted before, this is what is wrong with it.
+    /// Too old to count, or under a key that no event of a caller's may have; unless its key counted before, this is
+    /// what is wrong with it.
     TooOld(Invalid),
     /// It takes an event back that was not there when the facts were read.
     NeedsOriginal(Option<&'static str>),
@@ -83,6 +88,9 @@ pub(super) fn prepare(
         Ok(role) => role,
         Err(outcome) => return Preparation::Done(outcome),
     };
+    if holds::is_key(&event.key) {
+        return Preparation::TooOld(key_of_a_hold());
+    }
     let (metric, amount, occurred_at, user_id) = match &event.content {
         Content::Usage { metric, amount } => {
             (metric.as_str(), amount.as_decimal(), event.occurred_at(), attributed_user(actor, event))
@@ -104,13 +112,8 @@ pub(super) fn prepare(
     let Some(counter) = facts.counter_at(event.tenant_id, metric, occurred_at) else {
         return Preparation::NeedsCounter(metric.to_owned(), occurred_at);
     };
-    let found = &facts.counters[counter];
-    if !may_go_back && found.historic {
-        return Preparation::TooOld(before_the_tenant());
-    }
-    let accepted_until = found.period_end.saturating_add(late_window);
-    if !may_go_back && accepted_until.is_ok_and(|until| event.received_at > until) {
-        return Preparation::TooOld(too_old(late_window));
+    if let Some(invalid) = too_late(&facts.counters[counter], event.received_at, may_go_back, late_window) {
+        return Preparation::TooOld(invalid);
     }
     Preparation::Ready(Prepared {
         index,
@@ -230,6 +233,31 @@ fn outside_time(
         return Some(Preparation::TooOld(too_old(late_window)));
     }
     None
+}
+
+/// What is wrong with an event of a counter whose period takes none any more, at least from callers who may not go back.
+pub(super) fn too_late(
+    counter: &CounterRow,
+    received_at: Timestamp,
+    may_go_back: bool,
+    late_window: SignedDuration,
+) -> Option<Invalid> {
+    if may_go_back {
+        return None;
+    }
+    if counter.historic {
+        return Some(before_the_tenant());
+    }
+    let accepted_until = counter.period_end.saturating_add(late_window);
+    accepted_until.is_ok_and(|until| received_at > until).then(|| too_old(late_window))
+}
+
+fn key_of_a_hold() -> Invalid {
+    Invalid::new(
+        "reserved_key",
+        "idempotencyKey",
+        "`hold:` with a UUID is the key of the event that a hold becomes: commit the hold, or use another key",
+    )
 }
 
 fn too_old(late_window: SignedDuration) -> Invalid {

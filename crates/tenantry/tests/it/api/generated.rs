@@ -29,6 +29,11 @@ const FOR_TEAMS: &[&str] = &[
     "GET /api/usage/check",
     "GET /api/usage/report",
     "POST /api/usage",
+    "GET /api/usage/holds",
+    "POST /api/usage/holds",
+    "GET /api/usage/holds/{holdId}",
+    "POST /api/usage/holds/{holdId}/commit",
+    "POST /api/usage/holds/{holdId}/release",
 ];
 
 /// One operation of the document.
@@ -135,6 +140,8 @@ fn operations() -> Vec<Operation> {
                 "/api/usage/preview" => {
                     json!({ "events": [{ "metric": "calls", "amount": 1, "idempotencyKey": "k" }] })
                 }
+                "/api/usage/holds" => json!({ "metric": "calls", "amount": 1 }),
+                "/api/usage/holds/{holdId}/commit" => json!({ "amount": 1 }),
                 _ => sample(&document, schema),
             });
             let is_due = |one: &&Value| one["in"] == "query" && one["required"] == true;
@@ -174,6 +181,7 @@ struct Objects {
     operation: Uuid,
     invitation: Uuid,
     charge: Uuid,
+    hold: Uuid,
 }
 
 impl Objects {
@@ -205,7 +213,11 @@ impl Objects {
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
         let charge = charge(app, tenant).await;
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge })
+        let held = json!({ "metric": "calls", "amount": 1 });
+        let held = app.within(&owner, tenant, "POST", "/api/usage/holds", &held).await;
+        assert_eq!(held.status, 201, "{held:?}");
+        let hold = id_of(&held.body);
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold })
     }
 
     /// What a parameter of a path names here.
@@ -222,6 +234,7 @@ impl Objects {
             ("invitations", _) => self.invitation,
             ("operations", _) => self.operation,
             ("charges", _) => self.charge,
+            ("holds", _) => self.hold,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
             _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
@@ -285,6 +298,7 @@ impl Two {
             || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
             || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
+            || (select md5(string_agg(h::text, '|' order by id)) from tenantry.usage_holds h where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
@@ -426,6 +440,12 @@ async fn attack_25_in_the_name_of_a_team_the_plan_is_used_and_nothing_else() {
         let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| mine.of(&operation, name)).collect();
         let body = operation.body.clone().unwrap_or(Value::Null);
         for caller in [&member, &owner] {
+            let mut ids = ids.clone();
+            if operation.path.starts_with("/api/usage/holds/") {
+                // Of what is held in the name of a team everybody has their own.
+                let held = json!({ "metric": "calls", "amount": 1 });
+                ids = vec![id_of(&app.in_team(caller, mine.team, "POST", "/api/usage/holds", &held).await.body)];
+            }
             let ask = async |team: Uuid| app.in_team(caller, team, &operation.method, &operation.at(&ids), &body).await;
             let answer = ask(mine.team).await;
             if FOR_TEAMS.contains(&&*name) {

@@ -9,6 +9,7 @@ mod charges;
 mod document;
 mod export;
 mod generated;
+mod holds;
 mod invitations;
 mod keys;
 mod logs;

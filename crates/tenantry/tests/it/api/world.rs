@@ -105,6 +105,7 @@ impl App {
             env: env.clone(),
             ingest: Ingest::start(&recorder, ingest),
             checks: Checks::start(&recorder, 1000, 2),
+            recorder,
             verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
             catalog: Arc::new(catalog),
             known: Arc::default(),

@@ -63,6 +63,8 @@ const CLOSED: &[&str] = &[
     "tenant_usage.reverses",
     "tenants.slug",
     "tenants.type",
+    "usage_holds.metric",
+    "usage_holds.state",
     "usage_periods.state",
     "usage_segment_amounts.metric",
     "webhook_deliveries.state",

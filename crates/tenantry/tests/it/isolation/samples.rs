@@ -209,6 +209,19 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     (
+        "usage_holds",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric 0'"),
+            ("period_start", MONTH),
+            ("amount", "1"),
+            ("metadata", "'{}'"),
+            ("created_at", "now()"),
+            ("expires_at", "now()"),
+        ],
+    ),
+    (
         "usage_rollups",
         &[
             ("tenant_id", "{t}"),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use tenantry::usage::books;
 
+use super::holds;
 use super::world::{World, at};
 
 /// A world with usage in a closed and an open period, over a plan change, with a correction.
@@ -19,6 +21,10 @@ async fn with_books() -> World {
     world.env.clock.set(at("2026-04-16T00:00:00Z"));
     world.work().await;
     world.record(&[world.event(acme, "e", "tokens", "1"), world.event(acme, "f", "calls", "1")]).await;
+    let day = SignedDuration::from_hours(24);
+    holds::taken(&world, acme, "calls", "3", day).await;
+    let committed = holds::taken(&world, acme, "calls", "3", day).await;
+    assert_eq!(holds::commit(&world, acme, committed, "2").await, "committed 3 3");
     world.books_are_right().await;
     world
 }
@@ -44,6 +50,12 @@ const DAMAGES: &[(&str, &str)] = &[
     ("periods", "update tenantry.usage_counters set closed = not closed where metric = 'tokens'"),
     ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
     ("segments", "delete from tenantry.usage_segment_amounts"),
+    ("holds", "update tenantry.usage_counters set held = held + 1 where metric = 'tokens' and not closed"),
+    ("holds", "update tenantry.usage_counters set held = 0 where metric = 'calls' and not closed"),
+    ("holds", "update tenantry.usage_holds set amount = amount + 0.000000001 where state = 'open'"),
+    ("holds", "delete from tenantry.usage_holds where state = 'open'"),
+    ("holds", "update tenantry.usage_holds set committed_amount = committed_amount + 1 where state = 'committed'"),
+    ("holds", "delete from tenantry.usage_keys where idempotency_key like 'hold:%'"),
     ("reversals", "update tenantry.tenant_usage set amount = amount - 1 where idempotency_key = 'r'"),
     ("reversals", "update tenantry.usage_keys set reversed_by = null where idempotency_key = 'd'"),
     ("reversals", "delete from tenantry.tenant_usage where idempotency_key = 'd'"),

@@ -6,6 +6,8 @@ mod concurrency;
 mod damage;
 mod decisions;
 mod explain;
+mod holds;
+mod holds_race;
 mod late_changes;
 mod model;
 mod preview;

@@ -40,9 +40,12 @@ pub struct CheckBody {
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// What of the amount would lie above the included quantity.
     #[schema(example = "0")]
     pub would_overage: String,
@@ -51,7 +54,7 @@ pub struct CheckBody {
 /// Check usage
 ///
 /// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
-/// before the request arrived; it reserves nothing. Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
+/// before the request arrived; it reserves nothing (a hold does). Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
@@ -82,6 +85,7 @@ pub async fn check(
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
             would_overage: standing.would_overage(amount).to_string(),
         })),
         Verdict::Forbidden => {

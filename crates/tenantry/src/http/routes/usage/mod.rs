@@ -4,6 +4,7 @@ pub mod batch;
 pub mod check;
 pub mod event;
 pub mod preview;
+pub mod holds;
 pub mod record;
 pub mod report;
 pub mod total;
@@ -27,9 +28,12 @@ pub struct LimitView {
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// Whether use above included is priced; else it is refused.
     pub allow_overages: bool,
     /// What was used above included.
@@ -51,6 +55,7 @@ impl From<&MetricLimit> for LimitView {
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
             allow_overages: limit.allow_overages,
             overage: standing.overage().to_string(),
             accrued_overage_cents: Some(limit.accrued_minor),
@@ -78,9 +83,12 @@ pub struct Figures {
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// What was used above included.
     #[schema(example = "0")]
     pub overage: String,
@@ -93,6 +101,7 @@ impl Figures {
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
             overage: standing.overage().to_string(),
         }
     }
@@ -104,6 +113,7 @@ impl Figures {
             .figure("total", self.total)
             .figure("included", self.included)
             .figure("remaining", self.remaining)
+            .figure("held", self.held)
             .figure("overage", self.overage)
     }
 }

@@ -151,7 +151,8 @@ pub async fn refuse_forbidden(state: &AppState, caller: &Caller, place: Place, n
     }
 }
 
-fn problem_of(invalid: Invalid) -> Problem {
+/// What is wrong with an event, as a problem.
+pub(super) fn problem_of(invalid: Invalid) -> Problem {
     let code = match invalid.code {
         "unknown_metric" => Code::UnknownMetric,
         "timestamp_too_old" => Code::TimestampTooOld,
