@@ -94,14 +94,13 @@ async fn listed(opened: &Deployment, only: Option<Uuid>, period: Option<Month>) 
     let starts = (period.map(|month| month.start), period.map(|month| month.end));
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
-        let tenants = match only {
-            Some(tenant) => vec![tenant],
-            None => {
-                let tx = opened.db.read_as_service("list_tenants", &[]).await?;
-                let page = books::all_tenants(&tx, after, PAGE).await?;
-                tx.rollback().await?;
-                page
-            }
+        let tenants = if let Some(tenant) = only {
+            vec![tenant]
+        } else {
+            let tx = opened.db.read_as_service("list_tenants", &[]).await?;
+            let page = books::all_tenants(&tx, after, PAGE).await?;
+            tx.rollback().await?;
+            page
         };
         let Some(last) = tenants.last().copied() else { return Ok(rows) };
         let tx = opened.db.read_as_service("list_charges", &tenants).await?;

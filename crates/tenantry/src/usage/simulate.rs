@@ -248,7 +248,7 @@ impl Simulation<'_> {
         ended: &[(i32, Decimal)],
         current: (i64, String),
     ) -> Result<(Result<Simulated, Gap>, String), StoreError> {
-        let mut uses: Vec<Recorded<'_>> = Vec::with_capacity(segments.len());
+        let mut recorded: Vec<Recorded<'_>> = Vec::with_capacity(segments.len());
         let mut last = None;
         for (segment, (start, end)) in segments.iter().zip(totals(counter.total, segments, ended)) {
             let used = Quantity::from_decimal(end - start);
@@ -256,10 +256,10 @@ impl Simulation<'_> {
                 Ok(plan) => plan,
                 Err(gap) => return Ok((Err(gap), current.1)),
             };
-            uses.push(Recorded { terms: plan.metrics.get(counter.metric.as_str()), used });
+            recorded.push(Recorded { terms: plan.metrics.get(counter.metric.as_str()), used });
             last = plan.currency().map(|_| plan).or(last);
         }
-        let found = rerate(&uses);
+        let found = rerate(&recorded);
         let minor = found.exact.round_half_even().map_err(|error| StoreError::corrupt("price", error))?;
         let found = Simulated { minor, would_be_refused: found.refused };
         Ok(match last {

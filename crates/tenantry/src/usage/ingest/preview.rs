@@ -126,7 +126,7 @@ impl Recorder {
             Tried::Again | Tried::NeedsLocks | Tried::TooEarly => return Ok(Looked::Again),
         };
         let after = standings(tx, keys.lock(tx).await?).await?;
-        let periods = before.into_iter().zip(after).map(|(before, after)| PeriodPreview::of(before, after)).collect();
+        let periods = before.into_iter().zip(after).map(|(before, after)| PeriodPreview::of(&before, after)).collect();
         Ok(Looked::Done(Preview { outcomes, periods }))
     }
 }
@@ -180,7 +180,7 @@ async fn standings(tx: &Tx, counters: Vec<CounterRow>) -> Result<Vec<Standing>, 
 }
 
 impl PeriodPreview {
-    fn of(before: Standing, after: Standing) -> Self {
+    fn of(before: &Standing, after: Standing) -> Self {
         let total = |standing: &Standing| Quantity::from_decimal(standing.counter.total);
         let adjustment = after.charged_minor - before.charged_minor;
         Self {
@@ -188,7 +188,7 @@ impl PeriodPreview {
             end: after.counter.period_end,
             closed: after.counter.closed,
             historic: after.counter.historic,
-            total: [total(&before), total(&after)],
+            total: [total(before), total(&after)],
             cost_minor: [before.cost_minor, after.cost_minor],
             adjustment_minor: after.counter.closed.then_some(adjustment),
             currency: after.currency,
