@@ -8,3 +8,4 @@ pub mod plan;
 pub mod pricing;
 pub mod quantity;
 pub mod slug;
+pub mod spend;

@@ -10,6 +10,7 @@ mod plan;
 mod pricing;
 mod quantity;
 mod slug;
+mod spend;
 
 use tenantry_domain::quantity::Quantity;
 

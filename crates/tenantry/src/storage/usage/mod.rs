@@ -7,4 +7,5 @@ pub mod facts;
 pub mod open;
 pub mod report;
 pub mod segments;
+pub mod spend;
 pub mod unbilled;

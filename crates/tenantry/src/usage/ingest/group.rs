@@ -13,7 +13,7 @@ use super::super::opening::{self, Wanted};
 use super::super::outcome::{Invalid, Outcome, SubmitError};
 use super::facts::{self, Facts, Need};
 use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
-use super::{Sources, locked, optimistic, repeats};
+use super::{Sources, locked, optimistic, repeats, spend};
 use crate::env::Env;
 use crate::storage::usage::commit;
 use crate::storage::{Database, StoreError, Tx};
@@ -180,7 +180,7 @@ impl Recorder {
                 }
             };
             for (index, outcome) in written {
-                outcomes[index] = Some(outcome);
+                outcomes[index] = Some(spend::without_money(outcome, group[index], &facts));
             }
         }
         let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();

@@ -17,6 +17,7 @@ use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
+use super::spend::{self, CounterKey, Spend};
 use super::{Sources, answer, same_content};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
@@ -44,12 +45,16 @@ pub(super) async fn write(
     facts: &mut Facts,
     sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
-    if !lock(tx, &mut prepared, group, facts).await? {
+    let watchable = spend::periods_of(&prepared, facts);
+    let beside = spend::counters_beside(tx, &watchable).await?;
+    if !lock(tx, &mut prepared, group, facts, beside).await? {
         return Ok(Tried::Changed);
     }
+    let watchable = spend::periods_of(&prepared, facts);
+    let Some(spend) = Spend::read(tx, &watchable, facts).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals);
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, spend);
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -81,18 +86,27 @@ pub(super) async fn write(
         let refused_before = commit::add_locked(tx, &changes).await?;
         tell(tx, &sums, (&decision.refused, refused_before), facts, sources).await?;
     }
+    decision.spend.tell(tx, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
 }
 
 /// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
-async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &mut Facts) -> Result<bool, StoreError> {
-    let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
+/// `beside` are locked with them.
+async fn lock(
+    tx: &Tx,
+    prepared: &mut [Prepared],
+    group: &[&NewEvent],
+    facts: &mut Facts,
+    beside: Vec<CounterKey>,
+) -> Result<bool, StoreError> {
+    let wanted: BTreeSet<CounterKey> = prepared
         .iter()
         .map(|event| {
             let counter = &facts.counters[event.counter];
             (counter.tenant_id, counter.metric.clone(), counter.period_start)
         })
+        .chain(beside)
         .collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
@@ -228,6 +242,7 @@ struct Decision {
     /// What corrections in the group may take back: accepted events by key, and whether they are usage.
     here: HashMap<(Uuid, String), (Prepared, bool)>,
     refused: BTreeMap<usize, i64>,
+    spend: Spend,
     outcomes: Vec<(usize, Outcome)>,
 }
 
@@ -242,7 +257,7 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, spend: Spend) -> Self {
         Self {
             known,
             keeps_originals,
@@ -251,6 +266,7 @@ impl Decision {
             accepted: BTreeSet::new(),
             here: HashMap::new(),
             refused: BTreeMap::new(),
+            spend,
             outcomes: Vec::new(),
         }
     }
@@ -304,7 +320,7 @@ impl Decision {
         }
         if let Content::Reversal { reverses } = &raw.content {
             let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
-            if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
+            if taken || self.reversed.contains(&(raw.tenant_id, reverses.clone())) {
                 return Outcome::Invalid(Invalid::new(
                     "already_reversed",
                     "reverses",
@@ -313,6 +329,17 @@ impl Decision {
             }
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
+        }
+        match self.spend.weigh(event, counter) {
+            Ok(Some(weighed)) => self.spend.take(counter, &weighed),
+            Ok(None) => {}
+            Err(cap) => {
+                let answer = answer(counter, total, None);
+                return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
+            }
+        }
+        if let Content::Reversal { reverses } = &raw.content {
+            self.reversed.insert((raw.tenant_id, reverses.clone()));
         }
         *self.added.entry(event.counter).or_default() += event.amount;
         if self.keeps_originals {

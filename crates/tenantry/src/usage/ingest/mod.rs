@@ -14,6 +14,7 @@ mod optimistic;
 mod prepare;
 mod queue;
 mod repeats;
+mod spend;
 mod standing;
 
 use jiff::Timestamp;
