@@ -170,6 +170,7 @@ struct Objects {
     delivery: Uuid,
     operation: Uuid,
     invitation: Uuid,
+    alert: Uuid,
 }
 
 impl Objects {
@@ -200,7 +201,11 @@ impl Objects {
         assert_eq!(invited.status, 201, "{invited:?}");
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation })
+        let alert = json!({ "amountCents": 100 });
+        let added = app.within(&owner, tenant, "POST", "/api/billing/spend/alerts", &alert).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        let alert = id_of(&added.body["alert"]);
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, alert })
     }
 
     /// What a parameter of a path names here.
@@ -215,6 +220,7 @@ impl Objects {
             ("webhook-endpoints", _) => self.endpoint,
             ("deliveries", _) => self.delivery,
             ("invitations", _) => self.invitation,
+            ("alerts", _) => self.alert,
             ("operations", _) => self.operation,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
@@ -257,6 +263,7 @@ impl Two {
             || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
             || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
+            || (select md5(string_agg(a::text, '|' order by id)) from tenantry.spend_alerts a where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";

@@ -38,7 +38,10 @@ async fn a_cap_is_reached_and_never_passed() {
     assert_eq!(world.accrued(t, Some("tokens")).await, 10);
     // A refused key was not used up, and a refusal is not counted as one of the limit.
     assert_eq!(world.count("select sum(refused_count)::bigint from tenantry.usage_counters").await, 0);
+    // 13.5 is charged as 14.
     world.cap(t, Some("tokens"), 13).await;
+    assert_eq!(world.record(&[world.event(t, "d", "tokens", "1")]).await, ["capped 53.5"]);
+    world.cap(t, Some("tokens"), 14).await;
     assert_eq!(world.record(&[world.event(t, "d", "tokens", "1")]).await, ["accepted 54.5"]);
     world.books_are_right().await;
 }
@@ -58,11 +61,9 @@ async fn a_cap_over_all_metrics_counts_each_as_it_is_charged() {
         world.event(t, "f", "calls", "100"),
         world.event(t, "g", "calls", "1"),
     ];
+    // 90 + 12 would be too much, 90 + 10 is not.
     let expected =
         ["accepted 80", "accepted 39", "accepted 44", "capped 44", "accepted 80.1", "accepted 100", "refused 100"];
-    // 90 + 9, then 90 + 10.
-    let mut expected = expected.map(str::to_owned).to_vec();
-    expected[3] = "capped 44".to_owned();
     assert_eq!(world.record(&group).await, expected);
     assert_eq!(world.accrued(t, None).await, 100);
     // Both kinds of caps hold; the metric's own is named first.
@@ -139,11 +140,11 @@ async fn bounds_follow_caps_and_alerts_and_plans() {
     assert_eq!(world.bounds(t).await, due);
     world.env.clock.set(at("2026-05-01T00:00:00Z"));
     world.record(&[world.event(t, "next", "minutes", "1")]).await;
-    due.push("minutes 0".to_owned());
+    due.push("minutes 20".to_owned());
     assert_eq!(world.bounds(t).await, due);
     world.books_are_right().await;
     world.work().await;
-    assert_eq!(world.bounds(t).await, ["minutes 0"]);
+    assert_eq!(world.bounds(t).await, ["minutes 20"]);
     world.books_are_right().await;
 }
 
@@ -233,12 +234,8 @@ async fn late_events_are_judged_in_the_segment_that_they_belong_to() {
         world.event_at(t, "g", "tokens", "3", earlier),
         world.event_at(t, "h", "minutes", "8", earlier),
     ];
-    let expected = ["accepted 160", "capped 160", "accepted 35", "accepted 49", "capped 160", "accepted 57"];
-    // 30 + 8.25, then 30 + 11.75 would be 42.
-    let mut expected = expected.map(str::to_owned).to_vec();
-    expected[3] = "capped 35".to_owned();
-    expected[4] = "capped 160".to_owned();
-    expected[5] = "accepted 43".to_owned();
+    // 30 + 12 would be too much; 30 + 8.25 leaves 2, and 3 tokens would cost 9.
+    let expected = ["accepted 160", "capped 160", "accepted 35", "capped 35", "capped 160", "accepted 43"];
     assert_eq!(world.record(&group).await, expected);
     assert_eq!(world.accrued(t, None).await, 40);
     world.books_are_right().await;
@@ -303,13 +300,16 @@ async fn what_is_held_counts_as_used() {
     world.admin.batch_execute("update tenantry.usage_counters set held = 2 where metric = 'tokens'").await.unwrap();
     assert_eq!(world.check(t, "tokens", "3").await, "capped");
     assert_eq!(world.check(t, "tokens", "2").await, "yes");
-    let group =
-        [world.event(t, "c", "tokens", "3"), world.event(t, "d", "tokens", "1"), world.event(t, "e", "minutes", "27")];
-    assert_eq!(world.record(&group).await, ["capped 50", "accepted 51", "accepted 28"]);
+    let minutes = world.event(t, "e", "minutes", "27");
+    let group = [world.event(t, "c", "tokens", "3"), world.event(t, "d", "tokens", "1"), minutes.clone()];
     // 3 used, 6 held and 6 for the minutes are more than 12.
-    assert_eq!(world.accrued(t, None).await, 9);
+    assert_eq!(world.record(&group).await, ["capped 50", "accepted 51", "capped 1"]);
+    let answers = world.recorder.record(Actor::System, std::slice::from_ref(&minutes)).await;
+    let Ok(Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), _)) = &answers[0] else { panic!("{answers:?}") };
+    assert_eq!((cap.of_metric, cap.accrued_minor, cap.held_minor, cap.event_minor), (false, 3, 6, 6));
     world.admin.batch_execute("update tenantry.usage_counters set held = 0").await.unwrap();
-    assert_eq!(world.record(&[world.event(t, "f", "tokens", "1")]).await, ["accepted 52"]);
+    assert_eq!(world.record(&[minutes]).await, ["accepted 28"]);
+    assert_eq!(world.accrued(t, None).await, 9);
     world.books_are_right().await;
 }
 

@@ -95,6 +95,52 @@ async fn late_events_of_several_metrics_never_pass_a_cap_over_all() {
     world.books_are_right().await;
 }
 
+/// Two events that wait for their counters while a cap over both is set: neither knew that it would need the other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cap_that_is_set_while_events_wait_for_their_counters_is_not_passed() {
+    let world = Arc::new(World::with(10, catalog()).await);
+    let other = replica(&world);
+    for _ in 0..5 {
+        let t = world.user().await;
+        world.record(&[world.event(t, "a", "tokens", "50"), world.event(t, "b", "minutes", "30")]).await;
+        let then = world.now();
+        world.env.clock.advance(jiff::SignedDuration::from_hours(1));
+        world.change_plan(t, "pro", world.now()).await;
+        // What setting a cap does, held open before its commit.
+        let setter = world.test.admin_client().await;
+        let set = format!(
+            "begin;
+             select from tenantry.usage_counters where tenant_id = '{t}' order by metric for update;
+             insert into tenantry.spend_caps values ('{t}', gen_random_uuid(), null, 40, now(), now());
+             update tenantry.usage_counters set sure_limit = case metric when 'tokens' then 80 else 0 end
+             where tenant_id = '{t}'"
+        );
+        setter.batch_execute(&set).await.unwrap();
+        let waiting = [("tokens", &world.recorder), ("minutes", &other)].map(|(metric, recorder)| {
+            // Late in its segment, so that it is decided under locks from the beginning. 30 cents either.
+            let amount = if metric == "tokens" { "10" } else { "120" };
+            let event = world.event_at(t, metric, metric, amount, &then.to_string());
+            let recorder = recorder.clone();
+            tokio::spawn(async move { recorder.record(Actor::System, &[event]).await })
+        });
+        let sql = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock' and query like '%LOCK_COUNTERS%'";
+        while world.count(sql).await < 2 {
+            tokio::task::yield_now().await;
+        }
+        setter.batch_execute("commit").await.unwrap();
+        let mut words = Vec::new();
+        for answers in waiting {
+            words.push(word(answers.await.unwrap()[0].as_ref().unwrap()));
+        }
+        words.sort();
+        assert!(words[0].starts_with("accepted") && words[1].starts_with("capped"), "{words:?}");
+        let accrued = world.accrued(t, None).await;
+        assert!(accrued <= 40, "{accrued}");
+    }
+    world.books_are_right().await;
+}
+
 /// Caps are set, moved and removed while events come: whoever sees an answer after the change was told sees its effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_comes_after_a_cap_was_set_is_judged_by_it() {
