@@ -149,6 +149,22 @@ async fn bounds_follow_caps_and_alerts_and_plans() {
 }
 
 #[tokio::test]
+async fn what_moves_into_a_new_rhythm_keeps_its_bound() {
+    let world = world().await;
+    let t = world.user().await;
+    world.cap(t, None, 100).await;
+    world.record(&[world.event(t, "a", "tokens", "1")]).await;
+    world.env.clock.set(at("2026-04-25T00:00:00Z"));
+    world
+        .record(&[world.event_at(t, "b", "tokens", "1", "2026-04-16T00:00:00Z"), world.event(t, "c", "tokens", "60")])
+        .await;
+    world.follow_anchor(t, "free", at("2026-03-20T00:00:00Z")).await;
+    assert_eq!(world.totals(t).await, ["tokens 1", "tokens 1", "tokens 60"]);
+    assert_eq!(world.bounds(t).await, ["tokens 50", "tokens 50", "tokens 50"]);
+    world.books_are_right().await;
+}
+
+#[tokio::test]
 async fn what_is_from_before_the_tenant_costs_nothing() {
     let world = world().await;
     let t = world.user().await;

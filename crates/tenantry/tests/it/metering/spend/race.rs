@@ -96,24 +96,25 @@ async fn late_events_of_several_metrics_never_pass_a_cap_over_all() {
 }
 
 /// Two events that wait for their counters while a cap over both is set: neither knew that it would need the other's.
+/// Under `pro` both metrics go on being priced, under `lite` neither does, and what came before is priced all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cap_that_is_set_while_events_wait_for_their_counters_is_not_passed() {
     let world = Arc::new(World::with(10, catalog()).await);
     let other = replica(&world);
-    for _ in 0..5 {
+    for plan in ["pro", "lite"].repeat(3) {
         let t = world.user().await;
         world.record(&[world.event(t, "a", "tokens", "50"), world.event(t, "b", "minutes", "30")]).await;
         let then = world.now();
         world.env.clock.advance(jiff::SignedDuration::from_hours(1));
-        world.change_plan(t, "pro", world.now()).await;
+        world.change_plan(t, plan, world.now()).await;
+        let bounds = if plan == "pro" { "case metric when 'tokens' then 80 else 0 end" } else { "null" };
         // What setting a cap does, held open before its commit.
         let setter = world.test.admin_client().await;
         let set = format!(
             "begin;
              select from tenantry.usage_counters where tenant_id = '{t}' order by metric for update;
              insert into tenantry.spend_caps values ('{t}', gen_random_uuid(), null, 40, now(), now());
-             update tenantry.usage_counters set sure_limit = case metric when 'tokens' then 80 else 0 end
-             where tenant_id = '{t}'"
+             update tenantry.usage_counters set sure_limit = {bounds} where tenant_id = '{t}'"
         );
         setter.batch_execute(&set).await.unwrap();
         let waiting = [("tokens", &world.recorder), ("minutes", &other)].map(|(metric, recorder)| {
