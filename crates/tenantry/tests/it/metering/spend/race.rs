@@ -222,6 +222,37 @@ async fn an_alert_is_told_once_however_many_pass_it() {
     world.books_are_right().await;
 }
 
+/// A counter that is being opened, without a bound since nothing is watched, is waited for by whoever sets a cap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cap_waits_for_a_counter_that_is_being_opened() {
+    let world = Arc::new(world().await);
+    let t = world.user().await;
+    world.record(&[world.event(t, "a", "minutes", "1")]).await;
+    let opener = world.test.admin_client().await;
+    let open = format!(
+        "begin;
+         select from tenantry.tenant_subscriptions where tenant_id = '{t}' for update;
+         insert into tenantry.usage_counters
+             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, in_plan, included)
+         select tenant_id, 'tokens', period_start, period_end, segment_sequence, segment_start, true, 50
+         from tenantry.usage_counters where tenant_id = '{t}'"
+    );
+    opener.batch_execute(&open).await.unwrap();
+    let setter = {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { world.cap(t, None, 10).await })
+    };
+    let waits = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock' and query like '%LOCK_SUBSCRIPTIONS%'";
+    while !setter.is_finished() && world.count(waits).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    opener.batch_execute("commit").await.unwrap();
+    setter.await.unwrap();
+    assert_eq!(world.bounds(t).await, ["minutes 20", "tokens 50"]);
+    world.books_are_right().await;
+}
+
 /// Two changes of the same cap at once, and counters that are opened meanwhile: bounds are right afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn counters_that_are_opened_while_a_cap_is_set_have_its_bound() {
