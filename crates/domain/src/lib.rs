@@ -9,3 +9,4 @@ pub mod pricing;
 pub mod quantity;
 pub mod rerate;
 pub mod slug;
+pub mod spend;

@@ -11,6 +11,7 @@ mod pricing;
 mod quantity;
 mod rerate;
 mod slug;
+mod spend;
 
 use tenantry_domain::quantity::Quantity;
 

@@ -42,11 +42,26 @@ pub static PARTS: &[Part] = &[
     Part { kind: "usageEvent", page: &USAGE },
     Part { kind: "charge", page: &CHARGES },
     Part { kind: "invoice", page: &INVOICES },
+    Part { kind: "spendCap", page: &SPEND_CAPS },
+    Part { kind: "spendAlert", page: &SPEND_ALERTS },
     Part { kind: "notification", page: &NOTIFICATIONS },
     Part { kind: "billingEvent", page: &AUDIT },
 ];
 
 query! {
+    both SPEND_CAPS = "
+        select jsonb_build_object('metric', metric, 'amountCents', amount_minor, 'createdAt', created_at,
+                   'updatedAt', updated_at),
+               jsonb_build_array(id)
+        from tenantry.spend_caps
+        where tenant_id = $1 and ($2::jsonb is null or id > ($2 ->> 0)::uuid)
+        order by id limit $3";
+    both SPEND_ALERTS = "
+        select jsonb_build_object('id', id, 'metric', metric, 'amountCents', amount_minor, 'createdAt', created_at),
+               jsonb_build_array(id)
+        from tenantry.spend_alerts
+        where tenant_id = $1 and ($2::jsonb is null or id > ($2 ->> 0)::uuid)
+        order by id limit $3";
     both TENANT = "
         select jsonb_build_object('id', id, 'type', type, 'name', name, 'slug', slug, 'ownerId', owner_id,
                    'settings', settings, 'createdAt', created_at, 'updatedAt', updated_at),

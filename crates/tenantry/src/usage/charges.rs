@@ -17,7 +17,7 @@ use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
 
 /// Charged in this currency where a plan has overage but no price of its own.
-pub(super) const FALLBACK_CURRENCY: &str = "usd";
+pub const FALLBACK_CURRENCY: &str = "usd";
 
 /// Kind of the jobs that bring charges onto an invoice.
 pub const BILL_JOB: &str = "bill_overage";

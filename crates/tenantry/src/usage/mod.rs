@@ -20,3 +20,4 @@ pub mod raw;
 pub mod recompute;
 pub mod report;
 pub mod simulate;
+pub mod spend;

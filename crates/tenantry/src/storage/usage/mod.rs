@@ -10,4 +10,5 @@ pub mod raw;
 pub mod recorded;
 pub mod report;
 pub mod segments;
+pub mod spend;
 pub mod unbilled;

@@ -37,6 +37,7 @@ query! {
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
         set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
+            sure_limit = $9,
             -- Refusals are counted under one limit, so that the first under another is told.
             refused_count = case when hard_limit is distinct from $8 then 0 else refused_count end
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -138,6 +139,7 @@ pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), Stor
             &counter.in_plan,
             &counter.included,
             &counter.hard_limit,
+            &counter.sure_limit,
         ],
     )
     .await

@@ -15,7 +15,7 @@ use super::super::outcome::{Invalid, Outcome, SubmitError};
 use super::claims::{Claimed, Keys};
 use super::facts::{self, Facts, Need};
 use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
-use super::{Sources, locked, optimistic, repeats};
+use super::{Sources, locked, optimistic, repeats, spend};
 use crate::begin_with;
 use crate::env::Env;
 use crate::storage::usage::commit;
@@ -318,7 +318,11 @@ impl Recorder {
         let sources = Sources { env: &self.env, now };
         match locked::write(tx, ready, events, &ids, &mut facts, &sources).await? {
             locked::Tried::Done(written) => {
-                fill(&mut outcomes, written);
+                let seen = written.into_iter().map(|(index, outcome)| {
+                    let (actor, event) = group[index];
+                    (index, spend::without_money(outcome, (actor, event), &facts))
+                });
+                fill(&mut outcomes, seen.collect());
                 Ok(Judged::Written(outcomes))
             }
             locked::Tried::Changed => Ok(Judged::Undo(Tried::Again)),

@@ -18,6 +18,7 @@ mod preview;
 mod queue;
 mod repeats;
 mod settle;
+mod spend;
 mod standing;
 
 use jiff::Timestamp;

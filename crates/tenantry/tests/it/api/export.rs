@@ -45,6 +45,10 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     let team = app.team(&owner).await;
     let (teammate, _) = app.teammate(&owner, team).await;
     let (_, secret) = app.key(&owner, acme, &["viewUsage"]).await;
+    for (method, path) in [("PUT", "/api/billing/spend/cap"), ("POST", "/api/billing/spend/alerts")] {
+        let set = app.within(&owner, acme, method, path, &json!({ "amountCents": 700_000 })).await;
+        assert!(set.status < 300, "{set:?}");
+    }
     // More than two pages, many of one instant.
     record(&app, &owner, acme, 0, 2500).await;
     record(&app, &owner, other, 0, 10).await;
@@ -59,6 +63,8 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
             "member",
             "notification",
             "period",
+            "spendAlert",
+            "spendCap",
             "subscription",
             "tenant",
             "usageEvent"

@@ -182,6 +182,7 @@ struct Objects {
     invitation: Uuid,
     charge: Uuid,
     hold: Uuid,
+    alert: Uuid,
 }
 
 impl Objects {
@@ -217,7 +218,11 @@ impl Objects {
         let held = app.within(&owner, tenant, "POST", "/api/usage/holds", &held).await;
         assert_eq!(held.status, 201, "{held:?}");
         let hold = id_of(&held.body);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold })
+        let alert = json!({ "amountCents": 100 });
+        let added = app.within(&owner, tenant, "POST", "/api/billing/spend/alerts", &alert).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        let alert = id_of(&added.body["alert"]);
+        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold, alert })
     }
 
     /// What a parameter of a path names here.
@@ -232,6 +237,7 @@ impl Objects {
             ("webhook-endpoints", _) => self.endpoint,
             ("deliveries", _) => self.delivery,
             ("invitations", _) => self.invitation,
+            ("alerts", _) => self.alert,
             ("operations", _) => self.operation,
             ("charges", _) => self.charge,
             ("holds", _) => self.hold,
@@ -299,6 +305,7 @@ impl Two {
             || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
             || (select md5(string_agg(h::text, '|' order by id)) from tenantry.usage_holds h where tenant_id = $1)
+            || (select md5(string_agg(a::text, '|' order by id)) from tenantry.spend_alerts a where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";

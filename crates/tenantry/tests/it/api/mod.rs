@@ -16,6 +16,7 @@ mod logs;
 mod ownership;
 mod permissions;
 mod repeated;
+mod spend;
 mod teams;
 mod tokens;
 mod usage;

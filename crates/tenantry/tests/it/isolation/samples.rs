@@ -439,4 +439,25 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("created_at", "now()"),
         ],
     ),
+    (
+        "spend_caps",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric_{n}'"),
+            ("amount_minor", "100"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "spend_alerts",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric_{n}'"),
+            ("amount_minor", "100"),
+            ("created_at", "now()"),
+        ],
+    ),
 ];

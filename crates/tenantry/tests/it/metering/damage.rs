@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use tenantry::tenancy::Actor;
 use tenantry::usage::books;
+use tenantry::usage::spend::change::{self, On};
 
 use super::holds;
 use super::world::{World, at};
@@ -25,6 +27,8 @@ async fn with_books() -> World {
     holds::taken(&world, acme, "calls", "3", day).await;
     let committed = holds::taken(&world, acme, "calls", "3", day).await;
     assert_eq!(holds::commit(&world, acme, committed, "2").await, "committed 3 3");
+    let on = On { actor: Actor::System, tenant_id: acme };
+    change::set_cap(&world.db, &world.env, on, Some("tokens"), 1000).await.unwrap();
     world.books_are_right().await;
     world
 }
@@ -75,6 +79,10 @@ const DAMAGES: &[(&str, &str)] = &[
     ("subscriptions", "delete from tenantry.tenant_subscriptions"),
     ("owners", "delete from tenantry.tenant_members where role = 'owner'"),
     ("owners", "update tenantry.tenant_members set role = 'admin'"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = sure_limit + 1 where sure_limit is not null"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = null where sure_limit is not null"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = 5 where metric = 'calls' and not closed"),
+    ("sure_limits", "delete from tenantry.spend_caps"),
     ("audit_chain", "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1"),
     ("audit_chain", "delete from tenantry.billing_events where sequence = 1"),
 ];

@@ -14,5 +14,6 @@ mod preview;
 mod recompute;
 mod reports;
 mod simulate;
+mod spend;
 mod teams;
 pub(crate) mod world;

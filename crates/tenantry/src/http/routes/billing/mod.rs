@@ -13,5 +13,6 @@ pub mod plans;
 pub mod portal;
 pub mod preview;
 pub mod resume;
+pub mod spend;
 pub mod subscription;
 pub mod upgrade;

@@ -7,6 +7,7 @@ use tenantry_domain::permission::Permission;
 use utoipa::ToSchema;
 
 use super::Figures;
+use super::spend::SpendFigures;
 use super::batch::{BatchAnswer, NotAccepted};
 use super::event::{EventBody, Frame};
 use super::record::{Place, refuse_forbidden};
@@ -74,6 +75,10 @@ pub struct PreviewedEvent {
     /// Where the metric would stand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
+    /// The spend cap that would refuse it, for those who may view billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub spend: Option<SpendFigures>,
 }
 
 /// What the events would do to one metric in one period. Quantities are exact decimals in strings.
@@ -174,7 +179,7 @@ impl Answer {
         if let Outcome::Accepted(answer) = &outcome {
             let figures = Some(Figures::of(&answer.metric, &answer.standing));
             let accepted =
-                PreviewedEvent { index, status: "accepted", code: None, field: None, message: None, figures };
+                PreviewedEvent { index, status: "accepted", code: None, field: None, message: None, figures, spend: None };
             self.accepted.push(accepted);
         }
         self.batch.add(index, outcome);
@@ -182,8 +187,8 @@ impl Answer {
 
     fn whole(self, periods: Vec<PreviewedPeriod>) -> UsagePreview {
         let Self { batch, accepted: mut results } = self;
-        let others = batch.results.into_iter().map(|NotAccepted { index, status, code, field, message, figures }| {
-            PreviewedEvent { index, status, code: Some(code), field, message, figures }
+        let others = batch.results.into_iter().map(|NotAccepted { index, status, code, field, message, figures, spend }| {
+            PreviewedEvent { index, status, code: Some(code), field, message, figures, spend }
         });
         results.extend(others);
         results.sort_by_key(|result| result.index);
