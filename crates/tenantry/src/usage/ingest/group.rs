@@ -168,7 +168,7 @@ impl Recorder {
             let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
             let ids: Vec<Uuid> = group.iter().map(|_| self.env.ids.uuid_v7(now)).collect();
             let sources = Sources { env: &self.env, now };
-            let written = if under_locks || !optimistic::is_possible(&ready, &events, &facts) {
+            let mut written = if under_locks || !optimistic::is_possible(&ready, &events, &facts) {
                 match locked::write(tx, ready, &events, &ids, &mut facts, &sources).await? {
                     locked::Tried::Done(written) => written,
                     locked::Tried::Changed => return Ok(Tried::Again),
@@ -179,8 +179,11 @@ impl Recorder {
                     optimistic::Tried::NeedsLocks => return Ok(Tried::NeedsLocks),
                 }
             };
+            for (index, outcome) in &mut written {
+                spend::hide_money(outcome, group[*index], &facts);
+            }
             for (index, outcome) in written {
-                outcomes[index] = Some(spend::without_money(outcome, group[index], &facts));
+                outcomes[index] = Some(outcome);
             }
         }
         let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();
