@@ -135,7 +135,7 @@ pub async fn follow_anchor(
     let moving = anchor::Moving { tx, env, tenant, anchor: at, watched: watch::of_tenant(tx, tenant).await? };
     moving.follow(terms).await?;
     if !moving.watched.is_empty() {
-        tell::tell_standing(tx, env, tenant).await?;
+        Box::pin(tell::tell_standing(tx, env, tenant)).await?;
     }
     let current = moving.period_at(env.clock.now()).await?.or(moving.period_at(at).await?);
     let current = current.ok_or_else(|| StoreError::corrupt("anchor", "no period contains it"))?;
@@ -171,7 +171,7 @@ async fn retake(tx: &Tx, env: &Env, (tenant, at): (Uuid, Timestamp), terms: &New
     }
     charges::adjust_closed(tx, &counters, env, env.clock.now()).await?;
     // Spend that a change of plan raises is no fault, whatever the caps; it is told of.
-    if watched.is_empty() { Ok(()) } else { tell::tell_standing(tx, env, tenant).await }
+    if watched.is_empty() { Ok(()) } else { Box::pin(tell::tell_standing(tx, env, tenant)).await }
 }
 
 /// Judges a locked counter by these terms from now on; their plans must be in the book.

@@ -317,12 +317,11 @@ impl Recorder {
         let ids = self.ids_for(events, now);
         let sources = Sources { env: &self.env, now };
         match locked::write(tx, ready, events, &ids, &mut facts, &sources).await? {
-            locked::Tried::Done(written) => {
-                let seen = written.into_iter().map(|(index, outcome)| {
-                    let (actor, event) = group[index];
-                    (index, spend::without_money(outcome, (actor, event), &facts))
-                });
-                fill(&mut outcomes, seen.collect());
+            locked::Tried::Done(mut written) => {
+                for (index, outcome) in &mut written {
+                    spend::hide_money(outcome, group[*index], &facts);
+                }
+                fill(&mut outcomes, written);
                 Ok(Judged::Written(outcomes))
             }
             locked::Tried::Changed => Ok(Judged::Undo(Tried::Again)),

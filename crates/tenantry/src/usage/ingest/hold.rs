@@ -122,10 +122,10 @@ impl Recorder {
         }
         if let Err(cap) = spend.weigh(&prepared, &facts.counters[index]) {
             let standing = answer(&facts.counters[index], facts.counters[index].total, None);
-            let refused = Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), standing);
+            let mut refused = Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), standing);
             spend.tell(tx, &Sources { env: &self.env, now }).await?;
-            let seen = spend::without_money(refused, (&actor, &event), &facts);
-            return Ok(Tried::Done(Err(HoldError::declined(seen))));
+            spend::hide_money(&mut refused, (&actor, &event), &facts);
+            return Ok(Tried::Done(Err(HoldError::declined(refused))));
         }
         let counter = &mut facts.counters[index];
         let hold = HoldRow {

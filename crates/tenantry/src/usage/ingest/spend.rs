@@ -173,15 +173,12 @@ pub(super) fn would_refuse(
     passed(period, weighed(period, at, counter, amount).as_ref())
 }
 
-/// The outcome as its sender may see it: money is for those who may view the tenant's billing, never for a team.
-pub(super) fn without_money(outcome: Outcome, (actor, event): (&Actor, &NewEvent), facts: &Facts) -> Outcome {
-    match outcome {
-        Outcome::Refused(Refusal::SpendCapExceeded(_), answer)
-            if !sees_money(facts, *actor, event.tenant_id, event.team_id) =>
-        {
-            Outcome::Refused(Refusal::SpendCapExceeded(None), answer)
-        }
-        outcome => outcome,
+/// Leaves of an outcome what its sender may see: money is for those who may view the tenant's billing, never for a team.
+pub(super) fn hide_money(outcome: &mut Outcome, (actor, event): (&Actor, &NewEvent), facts: &Facts) {
+    if let Outcome::Refused(Refusal::SpendCapExceeded(cap), _) = outcome
+        && !sees_money(facts, *actor, event.tenant_id, event.team_id)
+    {
+        *cap = None;
     }
 }
 

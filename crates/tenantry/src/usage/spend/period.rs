@@ -98,8 +98,8 @@ fn assemble(
 ) -> Result<Option<Period>, StoreError> {
     let Some(first) = counters.first() else { return Ok(None) };
     let (tenant_id, start, end) = (first.tenant_id, first.period_start, first.period_end);
-    let watched = watches.of(tenant_id).clone();
-    if watched.is_empty() {
+    let own = watches.of(tenant_id);
+    if own.is_empty() {
         return Ok(None);
     }
     let mut currency = None;
@@ -119,8 +119,8 @@ fn assemble(
         start,
         end,
         currency,
-        caps: watched.caps(),
-        watched,
+        watched: own.clone(),
+        caps: own.caps(),
         spend: PeriodSpend::new(meters),
         counters,
         segments: segments.iter().map(|segment| segment.started_at).collect(),
