@@ -14,3 +14,4 @@ pub mod outcome;
 pub mod plan_change;
 pub mod plans;
 pub mod report;
+pub mod retention;

@@ -6,5 +6,6 @@ pub mod commit;
 pub mod facts;
 pub mod open;
 pub mod report;
+pub mod retention;
 pub mod segments;
 pub mod unbilled;
