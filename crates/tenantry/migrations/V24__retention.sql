@@ -66,9 +66,9 @@ comment on table tenantry.retention_runs is 'Which process lets old usage leave,
 
 -- ---------------------------------------------------------------- what the events of a month rest on
 
--- One mark for each tenant with a counter whose period touches the month. Whatever is recorded, corrected or moved
--- there changes a counter in the same transaction, and segments say where amounts belong.
-create function tenantry.usage_marks(month timestamptz) returns table (tenant_id uuid, mark text)
+-- One mark for each of these tenants with a counter whose period touches the month. Whatever is recorded, corrected or
+-- moved there changes a counter in the same transaction, and segments say where amounts belong.
+create function tenantry.usage_marks(month timestamptz, tenants uuid[]) returns table (tenant_id uuid, mark text)
     language sql stable
     set search_path = pg_catalog, pg_temp
     set timezone = 'UTC'
@@ -78,7 +78,7 @@ as $$
                string_agg(format('%s %s %s %s %s', c.period_start, c.period_end, c.event_count, c.total, c.metric),
                           E'\n' order by c.period_start, c.metric) as lines
         from tenantry.usage_counters c
-        where c.period_start < $1 + interval '1 month' and c.period_end > $1
+        where c.tenant_id = any ($2) and c.period_start < $1 + interval '1 month' and c.period_end > $1
         group by c.tenant_id
     ), segments as (
         select s.tenant_id,
@@ -86,14 +86,14 @@ as $$
                           E'\n' order by s.period_start, s.sequence) as lines
         from tenantry.usage_segments s
         join tenantry.usage_periods p on p.tenant_id = s.tenant_id and p.period_start = s.period_start
-        where p.period_start < $1 + interval '1 month' and p.period_end > $1
+        where s.tenant_id = any ($2) and p.period_start < $1 + interval '1 month' and p.period_end > $1
         group by s.tenant_id
     )
     select c.tenant_id, encode(sha256(convert_to(concat(c.lines, E'\n\n', s.lines), 'UTF8')), 'hex')
     from counters c left join segments s on s.tenant_id = c.tenant_id
 $$;
-revoke all on function tenantry.usage_marks(timestamptz) from public;
-grant execute on function tenantry.usage_marks(timestamptz) to tenantry_service;
+revoke all on function tenantry.usage_marks(timestamptz, uuid[]) from public;
+grant execute on function tenantry.usage_marks(timestamptz, uuid[]) to tenantry_service;
 
 -- ---------------------------------------------------------------- row security and privileges
 
@@ -153,7 +153,7 @@ declare
     many bigint;
     first_open timestamptz;
 begin
-    if $1 is distinct from date_trunc('month', $1) then
+    if $1 is null or $1 <> date_trunc('month', $1) then
         raise exception '% is not the beginning of a month', $1 using errcode = 'invalid_parameter_value';
     end if;
     select coalesce(max(a.part), 0) + 1 into part
@@ -189,6 +189,7 @@ declare
     child text := 'tenant_usage_' || to_char($1, 'YYYY_MM');
     next_part integer;
     obstacle text;
+    tenants uuid[];
     leaving text;
 begin
     perform pg_advisory_xact_lock(hashtext('tenantry.ensure_usage_month'));
@@ -205,8 +206,11 @@ begin
     -- Whoever stages at the same time waits, and then finds that the month has left.
     perform from tenantry.usage_archive_parts a
     where a.month = $1 and a.state = 'staged' order by a.tenant_id, a.part for update;
+    select array_agg(distinct c.tenant_id) into tenants
+    from tenantry.usage_counters c
+    where c.period_start < $1 + interval '1 month' and c.period_end > $1;
     return query
-        select m.tenant_id from tenantry.usage_marks($1) m
+        select m.tenant_id from tenantry.usage_marks($1, tenants) m
         where not exists (
             select from tenantry.usage_archive_parts a
             where a.tenant_id = m.tenant_id and a.month = $1 and a.part = next_part and a.state = 'staged' and a.mark = m.mark)
@@ -260,7 +264,7 @@ begin
                    sum(reversal_count) as reversal_count
             from tenantry.usage_archives where month = $1 and part = $2 group by 1, 2, 3
         )
-        select format('%%s of tenant %%s in the period from %%s: archived %%s in %%s events, the table holds %%s in %%s', metric,
+        select format('%%s of tenant %%s in the period from %%s: archived %%s in %%s events, the table holds %%s in %%s events', metric,
                       tenant_id, period_start, coalesce(a.amount, 0), coalesce(a.event_count, 0), coalesce(e.amount, 0),
                       coalesce(e.event_count, 0))
         from events e full join archived a using (tenant_id, metric, period_start)

@@ -36,20 +36,23 @@ pub(super) async fn run(session: &Session, verify: &Verify) -> Result<ExitCode, 
         .iter()
         .map(|found| json!({ "tenantId": found.tenant_id, "book": found.book, "detail": found.detail }))
         .collect();
-    session.out.print(&json!({ "tenants": proof.tenants, "archiveFiles": files, "differences": differences }), || {
-        let mut text = String::new();
-        for found in &proof.differences {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}  {}: {}", found.tenant_id, found.book, found.detail);
-        }
-        let verdict = match proof.differences.len() {
-            0 => "the books are right".to_owned(),
-            1 => "1 difference".to_owned(),
-            many => format!("{many} differences"),
-        };
-        let tenants = format!("{} {}", proof.tenants, if proof.tenants == 1 { "tenant" } else { "tenants" });
-        let files = files.map(|files| format!(", {files} archive {}", if files == 1 { "file" } else { "files" }));
-        text + &format!("{tenants}{}: {verdict}", files.unwrap_or_default())
-    })?;
+    session.out.print(
+        &json!({ "tenants": proof.tenants, "archiveFiles": files, "differences": differences }),
+        || {
+            let mut text = String::new();
+            for found in &proof.differences {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{}  {}: {}", found.tenant_id, found.book, found.detail);
+            }
+            let verdict = match proof.differences.len() {
+                0 => "the books are right".to_owned(),
+                1 => "1 difference".to_owned(),
+                many => format!("{many} differences"),
+            };
+            let tenants = format!("{} {}", proof.tenants, if proof.tenants == 1 { "tenant" } else { "tenants" });
+            let files = files.map(|files| format!(", {files} archive {}", if files == 1 { "file" } else { "files" }));
+            text + &format!("{tenants}{}: {verdict}", files.unwrap_or_default())
+        },
+    )?;
     Ok(if proof.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

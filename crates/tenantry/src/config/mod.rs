@@ -315,7 +315,9 @@ impl Config {
                 "usage_retain_months must be 3 to 1200",
             ),
             (
-                self.usage_retain_months.is_some_and(|months| months.saturating_mul(LEAST_MONTH) < LONGEST_PERIOD.saturating_add(self.late_events_hours)),
+                self.usage_retain_months.is_some_and(|months| {
+                    months.saturating_mul(LEAST_MONTH) < LONGEST_PERIOD.saturating_add(self.late_events_hours)
+                }),
                 "usage_retain_months is too few for late_events_hours: usage of months that left would still be accepted",
             ),
             (

@@ -97,7 +97,9 @@ impl Worker {
         let sending = outbound::work(db.clone(), env.clone(), outbound, stopping.clone());
         let mut tasks = vec![tokio::spawn(work(db, env, stopping.clone())), tokio::spawn(sending)];
         tasks.extend(stripe.map(|stripe| tokio::spawn(billing::work(stripe, stopping.clone()))));
-        tasks.extend(retained.map(|(retention, months)| tokio::spawn(retention::work(retention, months, stopping.clone()))));
+        tasks.extend(
+            retained.map(|(retention, months)| tokio::spawn(retention::work(retention, months, stopping.clone()))),
+        );
         Self { stopping, tasks }
     }
 

@@ -46,11 +46,15 @@ fn text(reports: &[MonthReport]) -> String {
         return "no month of usage is that old".to_owned();
     }
     let line = |MonthReport { month, fate }: &MonthReport| match fate {
-        Fate::Left { tenants, events, files } => format!("{month}  left: {events} events of {tenants} tenants, {files} files"),
+        Fate::Left { tenants, events, files } => {
+            format!("{month}  left: {events} events of {tenants} tenants, {files} files")
+        }
         Fate::Finished => format!("{month}  had left; what was left to do is done"),
         Fate::Due => format!("{month}  would leave"),
         Fate::Stays { reason } => format!("{month}  stays: {reason}"),
-        Fate::Kept { reason } => format!("{month}  left, but its table is kept, since it holds something else: {reason}"),
+        Fate::Kept { reason } => {
+            format!("{month}  left, but its table is kept, since it holds something else: {reason}")
+        }
     };
     reports.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -23,7 +23,7 @@ query! {
         where c.relnamespace = 'tenantry'::regnamespace and c.relkind = 'r' and starts_with(c.relname::text, 'usage_detached_')
         order by 1";
     service INSPECT = "select part, obstacle from tenantry.inspect_usage_month($1)";
-    service MARKS = "select tenant_id, mark from tenantry.usage_marks($1) order by 1";
+    service MARKS = "select tenant_id, mark from tenantry.usage_marks($1, $2) order by 1";
     service SUMS = "
         with bounded as (
             select period_start, sequence, started_at,
@@ -187,9 +187,9 @@ pub async fn inspect(tx: &Tx, month: Timestamp) -> Result<Inspected, StoreError>
     Ok(Inspected { part: row.col(0)?, obstacle: row.col(1)? })
 }
 
-/// Those of the transaction's tenants with counters in the month, each with what its events rest on.
-pub async fn marks(tx: &Tx, month: Timestamp) -> Result<Vec<(Uuid, String)>, StoreError> {
-    tx.rows(&MARKS, &[&month]).await?.iter().map(|row| Ok((row.col(0)?, row.col(1)?))).collect()
+/// Those of these tenants with counters in the month, each with what its events rest on.
+pub async fn marks(tx: &Tx, month: Timestamp, tenants: &[Uuid]) -> Result<Vec<(Uuid, String)>, StoreError> {
+    tx.rows(&MARKS, &[&month, &tenants]).await?.iter().map(|row| Ok((row.col(0)?, row.col(1)?))).collect()
 }
 
 /// What a tenant's events in `[from, to)` come to.

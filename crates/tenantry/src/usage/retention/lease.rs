@@ -10,7 +10,7 @@ use crate::storage::{Database, StoreError};
 use crate::write_tx;
 
 /// How long a process that died keeps others from it.
-const LEASE: SignedDuration = SignedDuration::from_hours(1);
+const LEASE: SignedDuration = SignedDuration::from_mins(15);
 /// How often it is held longer.
 const RENEW_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -32,9 +32,8 @@ impl Lease {
         let token = env.ids.uuid_v7(now);
         let ended_before = pause.map(|pause| now.saturating_sub(pause).unwrap_or(Timestamp::MIN));
         let span = (now, until(now));
-        let is_taken: Result<bool, StoreError> = write_tx!(db, "take_retention_lease", &[], |tx| {
-            rows::take_lease(tx, token, span, ended_before).await
-        });
+        let is_taken: Result<bool, StoreError> =
+            write_tx!(db, "take_retention_lease", &[], |tx| rows::take_lease(tx, token, span, ended_before).await);
         Ok(is_taken?.then_some(Self { token, renewed_at: now }))
     }
 

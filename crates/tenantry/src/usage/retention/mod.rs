@@ -53,7 +53,9 @@ pub enum RetentionError {
         source: std::io::Error,
     },
     /// Somebody else is at it.
-    #[error("another process lets usage leave right now, or was killed while it did: try again in an hour")]
+    #[error(
+        "another process lets usage leave right now, or was killed while it did: try again in a quarter of an hour"
+    )]
     Held,
     /// Somebody else took over.
     #[error("another process took over; nothing is lost: run it again")]

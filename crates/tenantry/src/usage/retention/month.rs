@@ -92,7 +92,10 @@ mod tests {
     #[test]
     fn months_are_read_and_written() {
         let may: Month = "2026-05".parse().unwrap();
-        assert_eq!((may.start().to_string().as_str(), may.end().to_string().as_str()), ("2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"));
+        assert_eq!(
+            (may.start().to_string().as_str(), may.end().to_string().as_str()),
+            ("2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z")
+        );
         assert_eq!(may.to_string(), "2026-05");
         assert_eq!(Month::of("2026-05-31T23:59:59.999999Z".parse().unwrap()), Some(may));
         assert_eq!(may.back(5).unwrap().to_string(), "2025-12");

@@ -113,7 +113,8 @@ async fn fault(
 
 fn due(sums: &[SumRow]) -> Result<Sums, StoreError> {
     let sum = |row: &SumRow| {
-        let amount = Decimal::from_str_exact(&row.amount).map_err(|error| StoreError::corrupt("archived sum", error))?;
+        let amount =
+            Decimal::from_str_exact(&row.amount).map_err(|error| StoreError::corrupt("archived sum", error))?;
         Ok(((row.metric.clone(), row.period_start), (amount, row.event_count, row.reversal_count)))
     };
     sums.iter().map(sum).collect()

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::file::{self, Writing, Written};
 use super::lease::Lease;
 use super::month::Month;
-use super::{RetentionError, Retention};
+use super::{Retention, RetentionError};
 use crate::storage::usage::books;
 use crate::storage::usage::commit::set_lock_timeout;
 use crate::storage::usage::retention::{self as rows, MonthSums, NewPart};
@@ -61,7 +61,7 @@ impl Retention {
             tx.rollback().await?;
             let Some(last) = tenants.last().copied() else { return Ok(staged) };
             let tx = self.db.read_as_service("usage_marks", &tenants).await?;
-            let marks = rows::marks(&tx, leaving.month.start()).await?;
+            let marks = rows::marks(&tx, leaving.month.start(), &tenants).await?;
             tx.rollback().await?;
             for (tenant, _) in marks {
                 self.stage(leaving, tenant, &mut staged).await?;
@@ -72,7 +72,12 @@ impl Retention {
     }
 
     /// Stages one tenant: its file is durable before anything says so.
-    pub(super) async fn stage(&self, leaving: Leaving, tenant: Uuid, staged: &mut Staged) -> Result<(), RetentionError> {
+    pub(super) async fn stage(
+        &self,
+        leaving: Leaving,
+        tenant: Uuid,
+        staged: &mut Staged,
+    ) -> Result<(), RetentionError> {
         let tx = self.db.read_as_service("read_usage_month", &[tenant]).await?;
         let read = self.read(&tx, leaving, tenant).await;
         tx.rollback().await?;
@@ -104,7 +109,7 @@ impl Retention {
         Leaving { month, part }: Leaving,
         tenant: Uuid,
     ) -> Result<Option<(String, MonthSums, Option<(String, [u8; 32])>)>, RetentionError> {
-        let Some((_, mark)) = rows::marks(tx, month.start()).await?.pop() else { return Ok(None) };
+        let Some((_, mark)) = rows::marks(tx, month.start(), &[tenant]).await?.pop() else { return Ok(None) };
         let sums = rows::sums(tx, tenant, (month.start(), month.end())).await?;
         let folder = match &self.archive_dir {
             Some(folder) if sums.event_count > 0 => folder,
@@ -154,13 +159,7 @@ impl Retention {
     }
 }
 
-async fn write_file(
-    tx: &Tx,
-    folder: &Path,
-    name: &str,
-    month: Month,
-    tenant: Uuid,
-) -> Result<Written, RetentionError> {
+async fn write_file(tx: &Tx, folder: &Path, name: &str, month: Month, tenant: Uuid) -> Result<Written, RetentionError> {
     let path = folder.join(name);
     let (at, own) = (folder.to_owned(), name.to_owned());
     let mut writing = on_disk(&path, move || Writing::begin(&at, &own)).await?;

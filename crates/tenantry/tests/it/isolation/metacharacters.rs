@@ -63,6 +63,8 @@ const CLOSED: &[&str] = &[
     "tenant_usage.reverses",
     "tenants.slug",
     "tenants.type",
+    "usage_archive_parts.file_name",
+    "usage_archive_parts.state",
     "usage_periods.state",
     "usage_segment_amounts.metric",
     "webhook_deliveries.state",

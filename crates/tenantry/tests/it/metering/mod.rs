@@ -8,5 +8,6 @@ mod decisions;
 mod late_changes;
 mod model;
 mod reports;
+mod retention;
 mod teams;
 pub(crate) mod world;
