@@ -275,6 +275,10 @@ async fn a_late_plan_change_between_reading_and_leaving_is_seen() {
     reader.batch_execute("rollback").await.unwrap();
     // No event comes or goes: its amounts belong to other segments now.
     world.change_plan(old.acme, "free", at("2026-03-18T00:00:00Z")).await;
+    let service = world.test.service_client().await;
+    let detach = "select tenantry.detach_usage_month('2026-03-01Z')";
+    let changed: Vec<Uuid> = service.query(detach, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(changed, [old.acme]);
     assert_eq!(old.run().await, LEFT);
     world.books_are_right().await;
 }
