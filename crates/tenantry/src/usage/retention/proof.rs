@@ -50,12 +50,7 @@ pub async fn prove_files(
     loop {
         let tenants = match only {
             Some(tenant) => vec![tenant],
-            None => {
-                let tx = db.read_as_service("list_tenants", &[]).await?;
-                let page = books::all_tenants(&tx, after, TENANTS_AT_ONCE).await?;
-                tx.rollback().await?;
-                page
-            }
+            None => page(db, after).await?,
         };
         for tenant in &tenants {
             let tx = db.read_as_service("usage_archives", &[*tenant]).await?;
@@ -77,6 +72,13 @@ pub async fn prove_files(
             return Ok((read, found));
         }
     }
+}
+
+async fn page(db: &Database, after: Option<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+    let tx = db.read_as_service("list_tenants", &[]).await?;
+    let tenants = books::all_tenants(&tx, after, TENANTS_AT_ONCE).await?;
+    tx.rollback().await?;
+    Ok(tenants)
 }
 
 /// What is wrong with a file, if something is.
