@@ -11,11 +11,8 @@ use super::tenant::ModelTenant;
 async fn leave(world: &World, folder: &std::path::Path) -> i64 {
     let retention = Retention::new(world.db.clone(), world.env.clone(), Some(folder.to_owned()), LATE_WINDOW);
     let reports = retention.run(Month::of(world.now()).unwrap().back(3).unwrap()).await.unwrap();
-    let left = |fate: &Fate| match fate {
-        Fate::Left { events, .. } => *events,
-        other => panic!("{other:?}"),
-    };
-    let left = reports.iter().map(|report| left(&report.fate)).sum();
+    assert!(reports.iter().all(|report| matches!(report.fate, Fate::Left { .. })), "{reports:?}");
+    let left = reports.iter().map(|report| if let Fate::Left { events, .. } = report.fate { events } else { 0 }).sum();
     world.books_are_right().await;
     let (_, faults) = prove_files(&world.db, folder, None).await.unwrap();
     assert_eq!(faults, []);
