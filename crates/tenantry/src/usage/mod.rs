@@ -21,3 +21,4 @@ pub mod recompute;
 pub mod report;
 pub mod simulate;
 pub mod spend;
+pub mod retention;

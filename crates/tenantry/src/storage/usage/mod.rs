@@ -9,6 +9,7 @@ pub mod open;
 pub mod raw;
 pub mod recorded;
 pub mod report;
+pub mod retention;
 pub mod segments;
 pub mod spend;
 pub mod unbilled;

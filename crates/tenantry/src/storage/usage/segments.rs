@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::facts::{CounterRow, column};
 use super::open::SegmentRow;
+use super::retention;
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -109,7 +110,8 @@ pub async fn segment_amounts_of(
         .collect()
 }
 
-/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events.
+/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events. Fails
+/// where events have left of which that cannot be told.
 pub async fn used_between(
     tx: &Tx,
     (tenant, period_start): (Uuid, Timestamp),
@@ -117,6 +119,10 @@ pub async fn used_between(
     since: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<Vec<(String, Decimal, i64)>, StoreError> {
+    if retention::have_left(tx, (tenant, period_start), metrics, since).await? {
+        let detail = format!("events of the period from {period_start} were archived: nothing changes at {since}");
+        return Err(StoreError::corrupt("usage", detail));
+    }
     tx.rows(&USED_BETWEEN, &[&tenant, &metrics, &period_start, &since, &until])
         .await?
         .iter()

@@ -63,6 +63,8 @@ const DAMAGES: &[(&str, &str)] = &[
     ("reversals", "update tenantry.tenant_usage set amount = amount - 1 where idempotency_key = 'r'"),
     ("reversals", "update tenantry.usage_keys set reversed_by = null where idempotency_key = 'd'"),
     ("reversals", "delete from tenantry.tenant_usage where idempotency_key = 'd'"),
+    ("archives", "insert into tenantry.usage_archive_parts (tenant_id, month, part, state, event_count, mark, created_at)
+                  select id, '2026-03-01Z', 1, 'archived', 1, '', now() from tenantry.tenants"),
     ("charges", "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents + 1"),
     ("charges", "insert into tenantry.overage_charges
                  select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type, overage_amount,

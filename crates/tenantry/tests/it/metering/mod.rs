@@ -15,5 +15,6 @@ mod recompute;
 mod reports;
 mod simulate;
 mod spend;
+mod retention;
 mod teams;
 pub(crate) mod world;

@@ -8,5 +8,6 @@ mod kills;
 mod logs;
 mod refusals;
 mod replicas;
+mod retention;
 mod server;
 mod stripe;
