@@ -116,7 +116,7 @@ async fn late_usage_and_corrections_tell_the_adjustment_that_they_make() {
     world.work().await;
     assert_eq!(world.charges(t).await, ["tokens 0 14"]);
     let late = world.event_at(t, "l", "tokens", "30", "2026-04-10T00:00:00Z");
-    let preview = preview_then_do(&world, t, &[late.clone()]).await;
+    let preview = preview_then_do(&world, t, std::slice::from_ref(&late)).await;
     // pro: price(130) - price(100) = 30 * 2.25; with 13.5 that is 81.
     assert_eq!(figures(&preview.periods), ["tokens 100-130, 14-81, 67"]);
     assert!(preview.periods[0].closed && !preview.periods[0].historic);
@@ -157,7 +157,7 @@ async fn previews_and_recording_at_once_neither_lose_nor_count_anything_twice() 
     let t = world.user().await;
     world.record(&[world.event(t, "first", "tokens", "1"), world.event(t, "call", "calls", "1")]).await;
     let events = |prefix: &str| -> Vec<NewEvent> {
-        let metric = |n: usize| if n % 2 == 0 { "tokens" } else { "calls" };
+        let metric = |n: usize| if n.is_multiple_of(2) { "tokens" } else { "calls" };
         (0..40).map(|n| world.event(t, &format!("{prefix}{n}"), metric(n), "2")).collect()
     };
     let (recorded, looked_at) = (events("k"), events("p"));
@@ -175,8 +175,8 @@ async fn previews_and_recording_at_once_neither_lose_nor_count_anything_twice() 
                 // Before is what was there when it was decided: 20 events of 2 later it is what the last one answers.
                 let of_metric =
                     |outcome: &&Outcome| matches!(outcome, Outcome::Accepted(answer) if answer.metric == period.metric);
-                let last = found.outcomes.iter().rfind(of_metric).map(word);
-                assert_eq!(last, Some(format!("accepted {}", period.total[1])));
+                let end = found.outcomes.iter().rfind(of_metric).map(word);
+                assert_eq!(end, Some(format!("accepted {}", period.total[1])));
                 assert_eq!((period.total[1] - period.total[0]).to_string(), "40", "{period:?}");
                 assert!(*least <= period.total[0], "{period:?}");
                 *least = period.total[0];
