@@ -45,7 +45,7 @@ pub(super) fn said(answer: &Result<Answer<Held>, HoldError>) -> String {
         Err(HoldError::NotOpen(hold)) => format!("not open: {}", hold.state),
         Err(HoldError::NotFound) => "not found".to_owned(),
         Err(HoldError::NotSupported(aggregation)) => format!("not supported: {aggregation}"),
-        Err(HoldError::Tenancy(error)) => panic!("{error}"),
+        Err(HoldError::Tenancy(error)) => format!("failed: {error}"),
     }
 }
 

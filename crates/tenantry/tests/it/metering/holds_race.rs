@@ -43,7 +43,11 @@ async fn client(world: Arc<World>, recorder: Recorder, tenant: Uuid, number: u64
                     assert!(word(&outcome).starts_with("refused"), "{outcome:?}");
                     continue;
                 }
-                Err(error) => panic!("{error}"),
+                Err(error) => {
+                    let said: Result<(), HoldError> = Err(error);
+                    said.unwrap();
+                    continue;
+                }
             };
         let settlement = match random.random_range(0..4) {
             0 => Settlement::Release,
@@ -53,7 +57,8 @@ async fn client(world: Arc<World>, recorder: Recorder, tenant: Uuid, number: u64
         };
         // Told twice at once, as by a client that lost its patience.
         let settling = settling(tenant, held);
-        let twice = [recorder.settle(settling, &settlement, None), recorder.settle(settling, &settlement, None)];
+        let once = || Box::pin(recorder.settle(settling, &settlement, None));
+        let twice = [once(), once()];
         let answers: Vec<String> = futures::future::join_all(twice).await.iter().map(said).collect();
         let words: Vec<&str> = answers.iter().map(|answer| answer.split(' ').next().unwrap()).collect();
         match &settlement {
