@@ -23,14 +23,15 @@ async fn a_hold_is_taken_and_committed_and_shows_everywhere() {
     let app = App::new().await;
     let (user, owner) = app.user().await;
     let acme = app.organization(&owner).await;
-    let held = take(&app, &owner, acme, &json!({ "metric": "calls", "amount": "60.50", "metadata": { "a": 1 } })).await;
-    let hold = id(&held);
-    let expires = held.body["expiresAt"].as_str().unwrap();
+    let taken =
+        take(&app, &owner, acme, &json!({ "metric": "calls", "amount": "60.50", "metadata": { "a": 1 } })).await;
+    let hold = id(&taken);
+    let expires = taken.body["expiresAt"].as_str().unwrap();
     let figures = json!({
         "id": hold, "metric": "calls", "amount": "60.5", "state": "open", "expiresAt": expires,
         "total": "0", "held": "60.5", "included": "100", "remaining": "39.5",
     });
-    assert_eq!(held.body, figures);
+    assert_eq!(taken.body, figures);
     let check = app.within(&owner, acme, "GET", "/api/usage/check?metric=calls&amount=39.6", &Value::Null).await;
     let expected = json!({ "allowed": false, "total": "0", "included": "100", "remaining": "39.5", "held": "60.5", "wouldOverage": "0.1" });
     assert_eq!(check.body, expected);
