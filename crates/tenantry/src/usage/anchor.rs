@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::plan_change::{self, NewTerms};
 use super::plans::PlanBook;
+use super::spend::watch::Watched;
 use super::{holds, opening};
 use crate::env::Env;
 use crate::storage::usage::charges as rows;
@@ -20,6 +21,7 @@ pub(super) struct Moving<'a> {
     pub(super) env: &'a Env,
     pub(super) tenant: Uuid,
     pub(super) anchor: Timestamp,
+    pub(super) watched: Watched,
 }
 
 impl Moving<'_> {
@@ -127,11 +129,14 @@ impl Moving<'_> {
             let emptied = SegmentRow { sequence: segment.sequence, started_at: segment.started_at, ..last.clone() };
             segments::set_segment_plan(self.tx, &emptied).await?;
         }
-        let limits = (last.limits_plan_id.clone(), last.limits_plan_version);
+        let again = NewTerms {
+            plan: (last.plan_id.clone(), last.plan_version),
+            limits: (last.limits_plan_id.clone(), last.limits_plan_version),
+        };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [limits.clone()]).await?;
+        plans.fetch(self.tx, [again.plan.clone(), again.limits.clone()]).await?;
         for counter in counters {
-            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &limits).await?;
+            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &again, &self.watched).await?;
         }
         Ok(())
     }
@@ -142,11 +147,12 @@ impl Moving<'_> {
             return Ok(());
         };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [terms.limits.clone()]).await?;
+        plans.fetch(self.tx, [terms.plan.clone(), terms.limits.clone()]).await?;
         let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
         let key = (self.tenant, old_start);
         let counter = |metric: &str| {
             let found = plans.terms(&terms.limits.0, terms.limits.1, metric)?;
+            let priced = plans.metric(&terms.plan.0, terms.plan.1, metric)?;
             Ok(NewCounter {
                 tenant_id: self.tenant,
                 metric: metric.to_owned(),
@@ -156,6 +162,7 @@ impl Moving<'_> {
                 in_plan: found.in_plan,
                 included: found.included,
                 hard_limit: found.hard_limit,
+                sure_limit: self.watched.sure_limit(metric, priced),
             })
         };
         for (metric, amount, count) in segments::used_between(self.tx, key, &metrics, to.start, None).await? {

@@ -84,6 +84,8 @@ problems! {
         "The tenant has as many members as its plan allows, so nobody was added. A larger plan has more places; `maxMembers` is what this one has.";
     MetricNotInPlan, "metric_not_in_plan", PAYMENT_REQUIRED, "The plan does not include this metric",
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
+    SpendCapExceeded, "spend_cap_exceeded", PAYMENT_REQUIRED, "The spend cap is reached",
+        "The event would take what usage of the period costs above a spend cap that the tenant has set. Nothing was recorded; a smaller event may still fit. Whoever manages billing raises the cap with `PUT /api/billing/spend/cap`, or removes it with `DELETE`. `spend` has the figures, for those who may view billing.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
     AccountDeleted, "account_deleted", FORBIDDEN, "The account was deleted",

@@ -7,6 +7,7 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::*;
+use crate::http::around::{Around, around};
 use crate::env::Env;
 
 fn app() -> Router {
@@ -24,7 +25,7 @@ fn app() -> Router {
         .route("/panic", get(panics))
         .route("/json", post(async |_: axum::Json<Value>| "read"))
         .layer(CatchPanicLayer::custom(panic_response))
-        .layer(from_fn_with_state(env, render))
+        .layer(from_fn_with_state(Around::new(env), around))
 }
 
 async fn panics() -> &'static str {

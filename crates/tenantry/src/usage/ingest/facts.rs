@@ -217,7 +217,8 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
     let (team_ids, team_users): (Vec<Uuid>, Vec<Uuid>) = in_teams.into_iter().unzip();
     let (named_tenants, named_users): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
     let (members, standings, sharers, keys, tenants, mut counters) = tokio::try_join!(
-        facts::members(tx, &pair_tenants, &pair_users),
+        biased;
+        read_members(tx, &pair_tenants, &pair_users),
         read_standings(tx, &team_ids, &team_users, now),
         read_sharers(tx, &named_tenants, &named_users),
         read_keys(tx, &key_ids),
@@ -270,6 +271,10 @@ fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
             *latest = (*latest).max(at);
         })
         .or_insert((at, at));
+}
+
+async fn read_members(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<facts::MemberRow>, StoreError> {
+    if users.is_empty() { Ok(Vec::new()) } else { facts::members(tx, tenants, users).await }
 }
 
 async fn read_standings(

@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::super::event::{Content, NewEvent, truncate_to_micros};
 use super::super::holds::{self, Held, HoldError, NewHold};
 use super::super::opening::Wanted;
-use super::super::outcome::Outcome;
+use super::super::outcome::{Outcome, Refusal};
 use super::facts::{self, Facts, Need};
 use super::group::{ATTEMPTS, Missing, Recorder, is_lock_timeout, is_missing_month};
 use super::prepare::{Preparation, prepare};
+use super::spend::{self, Spend};
 use super::{Sources, answer, locked};
 use crate::storage::usage::holds::{self as rows, HoldRow};
 use crate::storage::{MaybeRetryable as _, StoreError, Tx};
@@ -83,7 +84,7 @@ impl Recorder {
         let claim = idempotency::claim(tx, idempotent, now).await?;
         let event = new.as_event(now);
         let mut facts = facts::read(tx, &[Need::of(&actor, &event)], now).await?;
-        let preparation = prepare(0, &actor, &event, &facts, self.settings.late_window);
+        let preparation = prepare((0, event.content_hash()), &actor, &event, &facts, self.settings.late_window);
         if let Preparation::Done(outcome) = preparation {
             return Err(HoldError::declined(outcome));
         }
@@ -103,9 +104,13 @@ impl Recorder {
             }
         };
         let mut ready = [prepared];
-        if !locked::lock(tx, &mut ready, &[&event], &mut facts, now).await? {
+        let beside = spend::counters_beside(tx, &spend::periods_of(&ready, &facts)).await?;
+        if !locked::lock(tx, &mut ready, &[&event], &mut facts, (beside, now)).await? {
             return Ok(Tried::Again(Missing::default()));
         }
+        let Some(mut spend) = Spend::read(tx, &spend::periods_of(&ready, &facts), &facts).await? else {
+            return Ok(Tried::Again(Missing::default()));
+        };
         let [prepared] = ready;
         let index = prepared.counter;
         if facts.counters[index].aggregation != "sum" {
@@ -113,6 +118,13 @@ impl Recorder {
         }
         if let Some(refused) = locked::judge(&prepared, &facts.counters[index], facts.counters[index].total) {
             self.count_refusal(tx, &refused, index, &facts, now).await?;
+            return Ok(Tried::Done(Err(HoldError::declined(refused))));
+        }
+        if let Err(cap) = spend.weigh(&prepared, &facts.counters[index]) {
+            let standing = answer(&facts.counters[index], facts.counters[index].total, None);
+            let mut refused = Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), standing);
+            spend.tell(tx, &Sources { env: &self.env, now }).await?;
+            spend::hide_money(&mut refused, (&actor, &event), &facts);
             return Ok(Tried::Done(Err(HoldError::declined(refused))));
         }
         let counter = &mut facts.counters[index];

@@ -17,6 +17,7 @@ use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
+use super::spend::{self, CounterKey, Spend};
 use super::{Sources, answer, same_content};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
@@ -44,12 +45,16 @@ pub(super) async fn write(
     facts: &mut Facts,
     sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
-    if !lock(tx, &mut prepared, group, facts, sources.now).await? {
+    let watchable = spend::periods_of(&prepared, facts);
+    let beside = spend::counters_beside(tx, &watchable).await?;
+    if !lock(tx, &mut prepared, group, facts, (beside, sources.now)).await? {
         return Ok(Tried::Changed);
     }
+    let watchable = spend::periods_of(&prepared, facts);
+    let Some(spend) = Spend::read(tx, &watchable, facts).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals);
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, spend);
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -64,7 +69,7 @@ pub(super) async fn write(
     if !accepted.is_empty() {
         let events = columns::events(&accepted, group, ids, facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
-        if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
+        if !commit::claim_keys(tx, &columns::keys(&accepted, group, facts)).await?.is_empty() {
             return Ok(Tried::Changed);
         }
         commit::set_lock_timeout(tx, Duration::ZERO).await?;
@@ -77,6 +82,7 @@ pub(super) async fn write(
     }
     let sums = columns::sums(&accepted);
     write_counters(tx, &sums, &decision.refused, facts, sources).await?;
+    decision.spend.tell(tx, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
 }
@@ -98,20 +104,21 @@ pub(super) async fn write_counters(
 }
 
 /// Locks the counters of these events, takes expired holds out of them and reads them again; false where an event's
-/// counter is no longer its own.
+/// counter is no longer its own. `beside` are locked with them.
 pub(super) async fn lock(
     tx: &Tx,
     prepared: &mut [Prepared],
     group: &[&NewEvent],
     facts: &mut Facts,
-    now: Timestamp,
+    (beside, now): (Vec<CounterKey>, Timestamp),
 ) -> Result<bool, StoreError> {
-    let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
+    let wanted: BTreeSet<CounterKey> = prepared
         .iter()
         .map(|event| {
             let counter = &facts.counters[event.counter];
             (counter.tenant_id, counter.metric.clone(), counter.period_start)
         })
+        .chain(beside)
         .collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
@@ -248,6 +255,7 @@ struct Decision {
     /// What corrections in the group may take back: accepted events by key, and whether they are usage.
     here: HashMap<(Uuid, String), (Prepared, bool)>,
     refused: BTreeMap<usize, i64>,
+    spend: Spend,
     outcomes: Vec<(usize, Outcome)>,
 }
 
@@ -262,7 +270,7 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, spend: Spend) -> Self {
         Self {
             known,
             keeps_originals,
@@ -271,6 +279,7 @@ impl Decision {
             accepted: BTreeSet::new(),
             here: HashMap::new(),
             refused: BTreeMap::new(),
+            spend,
             outcomes: Vec::new(),
         }
     }
@@ -324,7 +333,7 @@ impl Decision {
         }
         if let Content::Reversal { reverses } = &raw.content {
             let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
-            if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
+            if taken || self.reversed.contains(&(raw.tenant_id, reverses.clone())) {
                 return Outcome::Invalid(Invalid::new(
                     "already_reversed",
                     "reverses",
@@ -333,6 +342,19 @@ impl Decision {
             }
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
+        }
+        match self.spend.weigh(event, counter) {
+            Ok(Some(weighed)) => self.spend.take(counter, &weighed),
+            Ok(None) => {}
+            // What was held was judged, with what it may cost, when it was held.
+            Err(_) if is_reserved(event) => {}
+            Err(cap) => {
+                let answer = answer(counter, total, None);
+                return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
+            }
+        }
+        if let Content::Reversal { reverses } = &raw.content {
+            self.reversed.insert((raw.tenant_id, reverses.clone()));
         }
         *self.added.entry(event.counter).or_default() += event.amount;
         if self.keeps_originals {
@@ -355,7 +377,7 @@ impl Decision {
 
 /// Why usage on top of a locked counter's total, and of what it holds, is not accepted, if it is not.
 pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-    if matches!(event.claim, Claim::Settles(reserved) if event.amount <= reserved) {
+    if is_reserved(event) {
         return None;
     }
     let after = total + counter.held + event.amount;
@@ -370,4 +392,9 @@ pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> O
             "the total of a period is at most 10,000,000,000,000,000,000",
         ))
     })
+}
+
+/// Whether a hold is settled with no more than it held.
+fn is_reserved(event: &Prepared) -> bool {
+    matches!(event.claim, Claim::Settles(reserved) if event.amount <= reserved)
 }

@@ -5,6 +5,7 @@
 //! (`locked`), and commits. An answer is given after the commit, never before.
 //! Process memory decides nothing: limit, segment and period bounds are judged under the counters' locks.
 
+mod claims;
 mod columns;
 mod facts;
 mod group;
@@ -13,9 +14,11 @@ mod locked;
 mod notices;
 mod optimistic;
 mod prepare;
+mod preview;
 mod queue;
 mod repeats;
 mod settle;
+mod spend;
 mod standing;
 
 use jiff::Timestamp;
@@ -32,6 +35,7 @@ use crate::storage::usage::facts::CounterRow;
 use prepare::Prepared;
 
 pub use group::{GroupSettings, Recorder};
+pub use preview::{PeriodPreview, Preview};
 pub use queue::{Ingest, IngestSettings};
 pub use settle::Settling;
 

@@ -65,8 +65,8 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
-    /// Too old to count, or under a key that no event of a caller's may have; unless its key counted before, this is
-    /// what is wrong with it.
+    /// Too old to count, takes back what is, or comes under a key that no event of a caller's may have; unless its key
+    /// counted before, this is what is wrong with it.
     TooOld(Invalid),
     /// It takes an event back that was not there when the facts were read.
     NeedsOriginal(Option<&'static str>),
@@ -75,8 +75,10 @@ pub(super) enum Preparation {
 }
 
 /// Checks one event against the facts.
+///
+/// `index` is its position in the group, `content_hash` its digest.
 pub(super) fn prepare(
-    index: usize,
+    (index, content_hash): (usize, Uuid),
     actor: &Actor,
     event: &NewEvent,
     facts: &Facts,
@@ -98,6 +100,8 @@ pub(super) fn prepare(
             Some(original) if original.kind == "usage" => {
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
+            // What it counted is not known any more. Sent again, a correction of then is still a duplicate.
+            Some(original) if original.kind == "archived" => return Preparation::TooOld(event_archived()),
             Some(_) => return Preparation::Done(reversal_of_reversal()),
             None => return Preparation::NeedsOriginal(role),
         },
@@ -115,7 +119,7 @@ pub(super) fn prepare(
     }
     Preparation::Ready(Prepared {
         index,
-        content_hash: event.content_hash(),
+        content_hash,
         occurred_at,
         counter,
         amount,
@@ -152,6 +156,15 @@ impl Prepared {
 /// A correction names a key that no event has.
 pub(super) fn unknown_key() -> Outcome {
     Outcome::Invalid(Invalid::new("unknown_key", "reverses", "no event of this tenant has that idempotency key"))
+}
+
+/// A correction names an event that has left.
+fn event_archived() -> Invalid {
+    Invalid::new(
+        "event_archived",
+        "reverses",
+        "that event is so old that it was archived, and cannot be taken back: give a credit instead",
+    )
 }
 
 /// A correction names a correction.

@@ -4,6 +4,8 @@
 //! hold: at the instant of the commit, or at the last one of the period where that has ended meanwhile. Up to what was
 //! held it is accepted whatever the limit, for which it was reserved; only what goes beyond must fit.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tenantry_domain::permission::Permission;
 use tenantry_domain::quantity::Quantity;
@@ -16,8 +18,10 @@ use super::facts::{self, Facts, Need, Reach, Subject};
 use super::group::{ATTEMPTS, Missing, Recorder};
 use super::hold::{Tried, end, key, no_calm_moment};
 use super::prepare::{Claim, Prepared, too_late};
+use super::spend::{self, CounterKey};
 use super::{Sources, answer, locked};
 use crate::storage::usage::commit;
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::holds::{self as rows, End, HoldRow};
 use crate::storage::{StoreError, Tx};
 use crate::tenancy::Actor;
@@ -174,14 +178,23 @@ async fn permitted(tx: &Tx, settling: Settling, found: Option<&HoldRow>, now: Ti
     }
 }
 
-/// Locks the hold's counter, which becomes the only one of the facts, and then the hold; none where it was moved to
-/// another period meanwhile.
+/// Locks the hold's counter, which becomes the first one of the facts, with those that a spend cap over all metrics is
+/// judged by, and then the hold; none where it was moved to another period meanwhile.
 async fn lock(tx: &Tx, found: &HoldRow, facts: &mut Facts, now: Timestamp) -> Result<Option<HoldRow>, HoldError> {
-    let mut counters = commit::lock_counters(tx, &[found.tenant_id], &[&found.metric], &[found.period_start]).await?;
-    if counters.is_empty() {
-        return Err(StoreError::corrupt("hold", "its counter does not exist").into());
-    }
+    let own = (found.tenant_id, found.metric.clone(), found.period_start);
+    let beside = spend::counters_beside(tx, &BTreeSet::from([(own.0, own.2)])).await?;
+    // All at once and in key order: whoever locks several of them does the same.
+    let wanted: BTreeSet<CounterKey> = std::iter::once(own).chain(beside).collect();
+    let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
+    let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
+    let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
+    let mut counters = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
     holds::expire(tx, &mut counters, now).await?;
+    let is_own = |counter: &CounterRow| counter.metric == found.metric && counter.period_start == found.period_start;
+    match counters.iter().position(is_own) {
+        Some(position) => counters.swap(0, position),
+        None => return Err(StoreError::corrupt("hold", "its counter does not exist").into()),
+    }
     facts.put_counters(counters);
     let hold = rows::lock(tx, found.tenant_id, found.id).await?;
     Ok(hold.filter(|hold| hold.period_start == found.period_start))

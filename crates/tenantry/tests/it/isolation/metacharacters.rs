@@ -65,6 +65,8 @@ const CLOSED: &[&str] = &[
     "tenants.type",
     "usage_holds.metric",
     "usage_holds.state",
+    "usage_archive_parts.file_name",
+    "usage_archive_parts.state",
     "usage_periods.state",
     "usage_segment_amounts.metric",
     "webhook_deliveries.state",

@@ -1,6 +1,7 @@
 //! Random lives of tenants against a model that keeps every event in a list and computes everything from it: calls
 //! over many tenants, calls at the same time, plan changes and anchors of now and of the past, closed periods too.
 
+mod leaving;
 mod price;
 mod tenant;
 
@@ -273,8 +274,9 @@ async fn random_lives_are_what_the_model_says() {
     let (mut adjusted, mut emptied) = (0, 0);
     for world_number in 0..WORLDS {
         let world = World::new().await;
+        let mut tenants = Vec::new();
         for number in world_number * LIVES..(world_number + 1) * LIVES {
-            lead(&world, number, &mut seen).await;
+            tenants.extend(lead(&world, number, &mut seen).await);
         }
         world.books_are_right().await;
         let sql = "select count(distinct tenant_id) from tenantry.overage_charges where sequence > 0";
@@ -282,6 +284,7 @@ async fn random_lives_are_what_the_model_says() {
         let sql = "select count(*) from tenantry.usage_segments s join tenantry.usage_periods p using (tenant_id, period_start)
                    where s.started_at >= p.period_end";
         emptied += world.count(sql).await;
+        leaving::everything_leaves(&world, &mut tenants).await;
     }
     assert!(adjusted > 15, "closed periods were hardly adjusted: {adjusted}");
     assert!(emptied > 5, "anchors hardly overtook plan changes: {emptied}");
@@ -310,7 +313,7 @@ async fn random_lives_are_what_the_model_says() {
     }
 }
 
-async fn lead(world: &World, number: u64, seen: &mut HashMap<String, u32>) {
+async fn lead(world: &World, number: u64, seen: &mut HashMap<String, u32>) -> Vec<ModelTenant> {
     let mut life = Life { number, random: StdRng::seed_from_u64(number), tenants: Vec::new(), fresh: 0 };
     for _ in 0..TENANTS {
         life.tenants.push(ModelTenant::new(world.user().await, world.now()));
@@ -321,6 +324,7 @@ async fn lead(world: &World, number: u64, seen: &mut HashMap<String, u32>) {
             compare(world, tenant, &format!("life {number}, step {step}")).await;
         }
     }
+    life.tenants
 }
 
 /// Periods, the totals of each, and the charges of every closed one are what the list of events says.

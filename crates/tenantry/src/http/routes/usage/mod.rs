@@ -3,9 +3,11 @@
 pub mod batch;
 pub mod check;
 pub mod event;
+pub mod preview;
 pub mod holds;
 pub mod record;
 pub mod report;
+pub mod spend;
 pub mod total;
 
 use serde::Serialize;
@@ -118,7 +120,7 @@ impl Figures {
 }
 
 /// Refuses a metric that no plan of the catalog names.
-fn declared(state: &AppState, metric: &str) -> Result<(), Problem> {
+pub(in crate::http::routes) fn declared(state: &AppState, metric: &str) -> Result<(), Problem> {
     if state.catalog.declares_metric(metric) {
         return Ok(());
     }

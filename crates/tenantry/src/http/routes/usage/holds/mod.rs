@@ -138,6 +138,7 @@ async fn declined(state: &AppState, caller: &Caller, place: Place, outcome: Outc
             let code = match refusal {
                 Refusal::UsageLimitExceeded => Code::UsageLimitExceeded,
                 Refusal::MetricNotInPlan => Code::MetricNotInPlan,
+                Refusal::SpendCapExceeded(cap) => return super::spend::refused(&answer, cap.as_ref()),
             };
             Figures::of(&answer.metric, &answer.standing).on(Problem::new(code))
         }
