@@ -88,7 +88,14 @@ impl Observer {
         if status == StatusCode::UNAUTHORIZED.as_u16() {
             if self.samples.check().is_ok() {
                 let left_out = self.left_out.swap(0, Ordering::Relaxed);
-                tracing::warn!(request_id, method, route, address = seen.address.map(tracing::field::display), left_out, "unauthenticated");
+                tracing::warn!(
+                    request_id,
+                    method,
+                    route,
+                    address = seen.address.map(tracing::field::display),
+                    left_out,
+                    "unauthenticated"
+                );
             } else {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
             }

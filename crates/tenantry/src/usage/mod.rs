@@ -19,6 +19,6 @@ pub mod plans;
 pub mod raw;
 pub mod recompute;
 pub mod report;
+pub mod retention;
 pub mod simulate;
 pub mod spend;
-pub mod retention;

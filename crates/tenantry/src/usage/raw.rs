@@ -31,7 +31,7 @@ pub async fn total(tx: &Tx, key: CounterKey<'_>, within: (Timestamp, Timestamp))
     let Some((counted, aggregation)) = rows::counted(tx, key).await? else {
         return Ok(Raw::Here(SumRow::default()));
     };
-    let months = rows::months_elsewhere(tx, within).await?;
+    let months = rows::months_elsewhere(tx, key, within).await?;
     if !months.is_empty() {
         // A month in which nothing was used is not there either: then no event is missing.
         let all = rows::sum(tx, key, (key.2, FAR)).await?;

@@ -40,7 +40,7 @@ pub(super) fn page(suite: &Suite) -> String {
         let _ = write!(html, "<h2>{tenants} {}</h2>", if tenants == 1 { "tenant" } else { "tenants" });
         bars(&mut html, &lines);
     }
-    let _ = write!(html, "<h2>Method</h2><p class=\"quiet\">{}</p></html>\n", escape(&suite.method));
+    let _ = writeln!(html, "<h2>Method</h2><p class=\"quiet\">{}</p></html>", escape(&suite.method));
     html
 }
 

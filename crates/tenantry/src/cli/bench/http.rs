@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, StatusCode};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use uuid::Uuid;
 

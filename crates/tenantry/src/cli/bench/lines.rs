@@ -90,8 +90,7 @@ pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<
     warm(stage, selection).await?;
     let mut rounds: Vec<(What, usize, Vec<Figure>)> = Vec::new();
     for round in 0..selection.rounds.max(1) {
-        let mut index = 0;
-        for (what, tenants) in plan(selection) {
+        for (index, (what, tenants)) in plan(selection).enumerate() {
             let busy = Busy::now();
             let mut figure = one(stage, what, tenants, &format!("r{round}")).await?;
             figure.cpu_us = busy.per_event(figure.events);
@@ -99,7 +98,6 @@ pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<
                 Some((_, _, figures)) => figures.push(figure),
                 None => rounds.push((what, tenants, vec![figure])),
             }
-            index += 1;
         }
     }
     stage.remove().await?;
@@ -110,7 +108,8 @@ pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<
 /// The lines of a round: what depends on the number of tenants for each of them, side by side, then the rest.
 fn plan(selection: &Selection) -> impl Iterator<Item = (What, usize)> {
     let (spread, once): (Vec<What>, Vec<What>) = selection.what.iter().partition(|what| what.is_spread());
-    let spread = selection.tenants.iter().flat_map(move |tenants| spread.clone().into_iter().map(|what| (what, *tenants)));
+    let spread =
+        selection.tenants.iter().flat_map(move |tenants| spread.clone().into_iter().map(|what| (what, *tenants)));
     spread.chain(once.into_iter().map(|what| (what, 1)))
 }
 

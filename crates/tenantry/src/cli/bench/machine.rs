@@ -75,6 +75,7 @@ impl Busy {
 /// Time that no processor was idle in, as `/proc/stat` counts it: user, nice, system, irq and softirq.
 fn ticks() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
-    let figures: Vec<u64> = text.lines().next()?.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
+    let figures: Vec<u64> =
+        text.lines().next()?.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
     [0, 1, 2, 5, 6].iter().map(|index| figures.get(*index).copied()).sum()
 }

@@ -317,7 +317,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-
 /// Makes tenants; personal ones, with the default plan.
 async fn tenants(session: &Session, db: &Database, count: usize) -> Result<Arc<[Uuid]>, Failure> {
     let env = &session.env;

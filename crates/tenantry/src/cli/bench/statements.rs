@@ -108,7 +108,13 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn add(&mut self, counter: &'a CounterRow, key: &'a str, (id, now): (Uuid, Timestamp), metadata: &'a serde_json::Value) {
+    fn add(
+        &mut self,
+        counter: &'a CounterRow,
+        key: &'a str,
+        (id, now): (Uuid, Timestamp),
+        metadata: &'a serde_json::Value,
+    ) {
         let tenant = counter.tenant_id;
         let events = &mut self.events;
         events.tenant_id.push(tenant);

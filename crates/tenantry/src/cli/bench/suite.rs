@@ -117,8 +117,7 @@ async fn measured(session: &Session, opened: &Deployment, options: &Options) -> 
     watch.abort();
     stage.strike().await?;
     let lines = lines?;
-    let (keys, events, sums, count) =
-        bench::sizes(&admin).await.map_err(|error| Failure::wrong(describe(&error)))?;
+    let (keys, events, sums, count) = bench::sizes(&admin).await.map_err(|error| Failure::wrong(describe(&error)))?;
     let per_million = |bytes: i64| i64::try_from(i128::from(bytes) * 1_000_000 / i128::from(count.max(1))).unwrap_or(0);
     Ok(Suite {
         taken_at: session.env.clock.now(),
@@ -156,7 +155,8 @@ fn read(path: &Path) -> Result<Suite, Failure> {
 }
 
 fn write(folder: &Path, suite: &Suite) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::wrong(format!("--out: cannot write to {}: {error}", folder.display()));
+    let failed =
+        |error: std::io::Error| Failure::wrong(format!("--out: cannot write to {}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let json = serde_json::to_string_pretty(suite).map_err(|error| Failure::wrong(error.to_string()))?;
     std::fs::write(folder.join("suite.json"), json + "\n").map_err(failed)?;
@@ -200,7 +200,9 @@ fn report(suite: &Suite, before: Option<&Suite>) -> String {
         mib(events_per_million),
         mib(sums_per_million),
     );
-    for (line, old) in before.iter().flat_map(|before| suite.lines.iter().filter_map(|line| Some((line, before.of(line)?)))) {
+    for (line, old) in
+        before.iter().flat_map(|before| suite.lines.iter().filter_map(|line| Some((line, before.of(line)?))))
+    {
         let change = (line.figure.per_second / old.figure.per_second - 1.0) * 100.0;
         let _ = writeln!(text, "{}, {} tenants: {change:+.0} % against before", line.what.title(), line.tenants);
     }

@@ -7,8 +7,8 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::*;
-use crate::http::around::{Around, around};
 use crate::env::Env;
+use crate::http::around::{Around, around};
 
 fn app() -> Router {
     let env = Env::manual("2026-03-01T12:00:00Z".parse().unwrap(), 1);

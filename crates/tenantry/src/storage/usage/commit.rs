@@ -121,15 +121,7 @@ pub struct RollupColumns<'a> {
 
 impl RollupColumns<'_> {
     fn params(&self) -> [&(dyn ToSql + Sync); 7] {
-        [
-            &self.tenant_id,
-            &self.metric,
-            &self.period_start,
-            &self.hour,
-            &self.user_id,
-            &self.amount,
-            &self.event_count,
-        ]
+        [&self.tenant_id, &self.metric, &self.period_start, &self.hour, &self.user_id, &self.amount, &self.event_count]
     }
 }
 
@@ -248,14 +240,8 @@ query! {
 /// Claims these keys; what comes back was there before, all others are this group's now. Fails where another group
 /// claims one of them at the same time: see [`is_claimed_meanwhile`].
 pub async fn claim_keys(tx: &Tx, keys: &KeyColumns<'_>) -> Result<Vec<KnownKey>, StoreError> {
-    let params: [&(dyn ToSql + Sync); 6] = [
-        &keys.tenant_id,
-        &keys.key,
-        &keys.content_hash,
-        &keys.occurred_at,
-        &keys.timestamp_given,
-        &keys.metric,
-    ];
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&keys.tenant_id, &keys.key, &keys.content_hash, &keys.occurred_at, &keys.timestamp_given, &keys.metric];
     tx.rows(&CLAIM_KEYS, &params).await?.iter().map(KnownKey::from_row).collect()
 }
 

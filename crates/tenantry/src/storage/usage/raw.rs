@@ -64,7 +64,8 @@ query! {
         select occurred_at, idempotency_key, kind, trim_scale(amount)::text from tenantry.tenant_usage
         where tenant_id = $1 and metric = $2 and period_start = $3 and occurred_at >= $3 and occurred_at < $4
         order by occurred_at, idempotency_key";
-    /// A month has a partition from its first event on, until it is detached.
+    /// A month has a partition from its first event on, until it is detached; one that came back after its events had
+    /// left has sums of theirs.
     both MONTHS_ELSEWHERE = "
         select to_char(month, 'YYYY-MM')
         from generate_series(date_trunc('month', $1::timestamptz at time zone 'UTC'),
@@ -73,6 +74,8 @@ query! {
             select from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
             where i.inhparent = 'tenantry.tenant_usage'::regclass
               and c.relname = 'tenant_usage_' || to_char(month, 'YYYY_MM'))
+           or exists (select from tenantry.usage_archives a
+                      where a.tenant_id = $3 and a.metric = $4 and a.period_start = $5 and a.month = month at time zone 'UTC')
         order by 1";
     both COUNTED = "
         select event_count, aggregation from tenantry.usage_counters
@@ -125,9 +128,17 @@ pub async fn lines(
     }))
 }
 
-/// The months (UTC) of `[from, to)` whose events are not in the table: nothing was used in them, or they were detached.
-pub async fn months_elsewhere(tx: &Tx, (from, to): (Timestamp, Timestamp)) -> Result<Vec<String>, StoreError> {
-    tx.rows(&MONTHS_ELSEWHERE, &[&from, &to]).await?.iter().map(|row| row.try_get(0).map_err(column)).collect()
+/// The months (UTC) of `[from, to)` whose events are not all in the table: nothing was used in them, or they left.
+pub async fn months_elsewhere(
+    tx: &Tx,
+    key: CounterKey<'_>,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Vec<String>, StoreError> {
+    tx.rows(&MONTHS_ELSEWHERE, &[&from, &to, &key.0, &key.1, &key.2])
+        .await?
+        .iter()
+        .map(|row| row.try_get(0).map_err(column))
+        .collect()
 }
 
 /// How many events a counter has accepted, and how it makes a total of them; none where there is no such counter.

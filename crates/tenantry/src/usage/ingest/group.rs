@@ -164,7 +164,7 @@ impl Recorder {
         let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
         let mut way = self.first_way();
         for attempt in 0..ATTEMPTS {
-            match self.attempt(group, (&events, &hashes), way).await {
+            match Box::pin(self.attempt(group, (&events, &hashes), way)).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
                 Ok(Tried::NeedsLocks) => way = self.instead_of(way, Way::UnderLocks),
@@ -196,7 +196,7 @@ impl Recorder {
     }
 
     fn first_way(&self) -> Way {
-        let waits = self.patience.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let waits = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if waits.is_ok() { Way::InOrder } else { Way::Early }
     }
 
@@ -214,7 +214,8 @@ impl Recorder {
         (events, hashes): (&[&NewEvent], &[Uuid]),
         way: Way,
     ) -> Result<Tried, StoreError> {
-        let tenants: Vec<Uuid> = events.iter().map(|event| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
+        let tenants: Vec<Uuid> =
+            events.iter().map(|event| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
         let keys = (way == Way::Early).then(|| Keys::of(0..events.len(), events));

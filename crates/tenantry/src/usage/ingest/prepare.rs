@@ -86,7 +86,7 @@ pub(super) fn prepare(
 ) -> Preparation {
     let role = match permitted(actor, event, facts) {
         Ok(role) => role,
-        Err(outcome) => return Preparation::Done(outcome),
+        Err(outcome) => return Preparation::Done(*outcome),
     };
     if holds::is_key(&event.key) {
         return Preparation::TooOld(key_of_a_hold());
@@ -177,24 +177,24 @@ pub(super) fn reversal_of_reversal() -> Outcome {
 }
 
 /// Whether the caller may record this event; the role of the user it is attributed to.
-fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Outcome> {
+fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Box<Outcome>> {
     let needed = match event.content {
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
     match facts.reach(*actor, event.tenant_id, event.team_id) {
-        Reach::Nothing => return Err(Outcome::Foreign),
-        Reach::TeamInactive => return Err(Outcome::TeamInactive),
-        Reach::Permissions(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Reach::Nothing => return Err(Box::new(Outcome::Foreign)),
+        Reach::TeamInactive => return Err(Box::new(Outcome::TeamInactive)),
+        Reach::Permissions(has) if !has.contains(needed) => return Err(Box::new(Outcome::Forbidden(needed))),
         Reach::Permissions(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {
-            return Err(Outcome::Invalid(Invalid::new(
+            return Err(Box::new(Outcome::Invalid(Invalid::new(
                 "user_not_allowed",
                 "userId",
                 "a user's token records its own usage; leave userId out or use an API key",
-            )));
+            ))));
         }
         return Ok(match event.team_id {
             Some(team) => facts.team_role(team, *user),
@@ -205,11 +205,11 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         None => Ok(None),
         Some(user) => match facts.named_role(event.tenant_id, user) {
             Some(role) => Ok(Some(role)),
-            None => Err(Outcome::Invalid(Invalid::new(
+            None => Err(Box::new(Outcome::Invalid(Invalid::new(
                 "unknown_user",
                 "userId",
                 "no member of this tenant, or of a team of its, has that id; add the member first or leave userId out",
-            ))),
+            )))),
         },
     }
 }

@@ -79,11 +79,11 @@ impl Recorder {
         let Some(hold) = lock(tx, &found, &mut facts, now).await? else {
             return Ok(Tried::Again(Missing::default()));
         };
-        let ended = match (hold.state.as_str(), settlement) {
+        let settled = match (hold.state.as_str(), settlement) {
             ("open", Settlement::Commit(amount, metadata)) => {
                 let event = used(&hold, settling, *amount, (&facts, now));
                 match self.commit(tx, &hold, (event, metadata), settling.actor, &mut facts, now).await? {
-                    Tried::Done(done) => done?,
+                    Tried::Done(committed) => committed?,
                     Tried::Again(missing) => return Ok(Tried::Again(missing)),
                 }
             }
@@ -101,7 +101,7 @@ impl Recorder {
             // Committed all the same: that it has expired is written by now.
             _ => return Ok(Tried::Done(Err(HoldError::NotOpen(Box::new(hold))))),
         };
-        Ok(Tried::Done(Ok(ticket.done(tx, ended).await?)))
+        Ok(Tried::Done(Ok(ticket.done(tx, settled).await?)))
     }
 
     /// Ends an open hold with an event. What is refused leaves the hold open: nothing of it is committed.

@@ -214,15 +214,19 @@ impl Objects {
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
         let charge = charge(app, tenant).await;
-        let held = json!({ "metric": "calls", "amount": 1 });
-        let held = app.within(&owner, tenant, "POST", "/api/usage/holds", &held).await;
-        assert_eq!(held.status, 201, "{held:?}");
-        let hold = id_of(&held.body);
+        let wanted = json!({ "metric": "calls", "amount": 1 });
+        let taken = app.within(&owner, tenant, "POST", "/api/usage/holds", &wanted).await;
+        assert_eq!(taken.status, 201, "{taken:?}");
+        let hold = id_of(&taken.body);
         let alert = json!({ "amountCents": 100 });
         let added = app.within(&owner, tenant, "POST", "/api/billing/spend/alerts", &alert).await;
         assert_eq!(added.status, 201, "{added:?}");
         let alert = id_of(&added.body["alert"]);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold, alert })
+        (
+            owner,
+            secret,
+            Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold, alert },
+        )
     }
 
     /// What a parameter of a path names here.

@@ -98,7 +98,8 @@ impl World {
                 assert!(cap.is_some());
                 "capped"
             }
-            ref other => panic!("{other:?}"),
+            Verdict::Forbidden => "forbidden",
+            Verdict::TeamInactive => "inactive",
         }
     }
 
@@ -119,6 +120,6 @@ impl World {
     }
 }
 
-fn conflicts<T>(result: Result<T, TenancyError>) -> bool {
+fn conflicts<T>(result: &Result<T, TenancyError>) -> bool {
     matches!(result, Err(TenancyError::Conflict(_)))
 }

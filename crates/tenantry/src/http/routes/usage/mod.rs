@@ -3,8 +3,8 @@
 pub mod batch;
 pub mod check;
 pub mod event;
-pub mod preview;
 pub mod holds;
+pub mod preview;
 pub mod record;
 pub mod report;
 pub mod spend;

@@ -7,11 +7,11 @@ use tenantry_domain::permission::Permission;
 use utoipa::ToSchema;
 
 use super::Figures;
-use super::spend::SpendFigures;
 use super::batch::{BatchAnswer, NotAccepted};
 use super::event::{EventBody, Frame};
 use super::record::{Place, refuse_forbidden};
 use super::report::ReportPeriod;
+use super::spend::SpendFigures;
 use crate::http::caller::{Permitted, ViewBilling};
 use crate::http::extract;
 use crate::http::problem::Problem;
@@ -178,8 +178,15 @@ impl Answer {
     fn add(&mut self, index: usize, outcome: Outcome) {
         if let Outcome::Accepted(answer) = &outcome {
             let figures = Some(Figures::of(&answer.metric, &answer.standing));
-            let accepted =
-                PreviewedEvent { index, status: "accepted", code: None, field: None, message: None, figures, spend: None };
+            let accepted = PreviewedEvent {
+                index,
+                status: "accepted",
+                code: None,
+                field: None,
+                message: None,
+                figures,
+                spend: None,
+            };
             self.accepted.push(accepted);
         }
         self.batch.add(index, outcome);
@@ -187,9 +194,10 @@ impl Answer {
 
     fn whole(self, periods: Vec<PreviewedPeriod>) -> UsagePreview {
         let Self { batch, accepted: mut results } = self;
-        let others = batch.results.into_iter().map(|NotAccepted { index, status, code, field, message, figures, spend }| {
-            PreviewedEvent { index, status, code: Some(code), field, message, figures, spend }
-        });
+        let others =
+            batch.results.into_iter().map(|NotAccepted { index, status, code, field, message, figures, spend }| {
+                PreviewedEvent { index, status, code: Some(code), field, message, figures, spend }
+            });
         results.extend(others);
         results.sort_by_key(|result| result.index);
         UsagePreview {

@@ -79,11 +79,11 @@ async fn only_what_can_be_is_set_and_only_what_is_there_is_removed() {
     assert_eq!((moved.id, moved.amount_minor), (first.id, 5));
     change::remove_cap(db, env, on, None).await.unwrap();
     let alert = world.alert(t, None, 5).await;
-    assert!(conflicts(change::add_alert(db, env, on, (None, 5), None).await));
+    assert!(conflicts(&change::add_alert(db, env, on, (None, 5), None).await));
     for n in 1..i64::try_from(MAX_ALERTS).unwrap() {
         world.alert(t, Some("tokens"), n).await;
     }
-    assert!(conflicts(change::add_alert(db, env, on, (None, 7), None).await));
+    assert!(conflicts(&change::add_alert(db, env, on, (None, 7), None).await));
     change::remove_alert(db, env, on, alert).await.unwrap();
     assert!(change::remove_alert(db, env, on, alert).await.is_err());
     world.alert(t, None, 7).await;

@@ -370,29 +370,22 @@ async fn checks_agree_with_events_and_both_with_the_reports() {
         };
         let said = if is_late { None } else { Some(world.check(t, metric, &amount).await) };
         let before = (world.accrued(t, Some(metric)).await, world.accrued(t, None).await);
-        let word = world.record(std::slice::from_ref(&event)).await.pop().unwrap();
-        let word = word.split(' ').next().unwrap();
+        let answered = world.record(std::slice::from_ref(&event)).await.pop().unwrap();
+        let outcome = answered.split(' ').next().unwrap();
         if let Some(said) = said {
-            assert_eq!(
-                said,
-                match word {
-                    "accepted" => "yes",
-                    "capped" => "capped",
-                    _ => "limit",
-                },
-                "step {step}"
-            );
+            let due = if outcome == "accepted" { "yes" } else { outcome };
+            assert_eq!(said, if ["yes", "capped"].contains(&due) { due } else { "limit" }, "step {step}");
         }
         let passes = |after: (i64, i64)| {
             let above =
                 |cap: Option<&i64>, before: i64, after: i64| cap.is_some_and(|cap| after > *cap && after > before);
             above(caps.get(&Some(metric)), before.0, after.0) || above(caps.get(&None), before.1, after.1)
         };
-        if word == "accepted" {
+        if outcome == "accepted" {
             accepted += 1;
             let after = (world.accrued(t, Some(metric)).await, world.accrued(t, None).await);
             assert!(!passes(after), "step {step}: {metric} {amount}: {before:?} {after:?} under {caps:?}");
-        } else if word == "capped" {
+        } else if outcome == "capped" {
             capped += 1;
             // Without caps it is accepted, and then the reports say why it was not.
             for scope in caps.keys() {

@@ -37,9 +37,12 @@ async fn many_clients_of_two_replicas_never_pass_a_cap_over_all_metrics() {
                     [ingest.submit(Actor::System, vec![event.clone()]), ingest.submit(Actor::System, vec![event])];
                 for answers in futures::future::join_all(twice).await {
                     let answers = answers.unwrap();
-                    let word = word(answers[0].as_ref().unwrap());
-                    assert!(["accepted", "duplicate", "capped"].contains(&word.split(' ').next().unwrap()), "{word}");
-                    if word.starts_with("capped") {
+                    let outcome = word(answers[0].as_ref().unwrap());
+                    assert!(
+                        ["accepted", "duplicate", "capped"].contains(&outcome.split(' ').next().unwrap()),
+                        "{outcome}"
+                    );
+                    if outcome.starts_with("capped") {
                         refused.insert((metric, amount));
                     }
                 }
@@ -84,8 +87,8 @@ async fn late_events_of_several_metrics_never_pass_a_cap_over_all() {
             for n in 0..12_usize {
                 let metric = ["tokens", "minutes"][(client + n) % 2];
                 let event = world.event_at(t, &format!("{client}-{n}"), metric, "1", &then.to_string());
-                let word = world.record(&[event]).await.pop().unwrap();
-                assert!(word.starts_with("accepted") || word.starts_with("capped"), "{word}");
+                let outcome = world.record(&[event]).await.pop().unwrap();
+                assert!(outcome.starts_with("accepted") || outcome.starts_with("capped"), "{outcome}");
             }
         });
     }
