@@ -193,7 +193,8 @@ fn together(at: Timestamp) -> Timestamp {
     Timestamp::from_nanosecond(up).unwrap_or(at)
 }
 
-/// Takes the expired holds of a tenant out of its counters. Gives when the next ones are due, if there are any.
+/// Takes the expired holds of a tenant out of its counters. Gives when to look again, if any are open: not at once, also
+/// where one could not be taken out.
 pub async fn expire_due(db: &Database, env: &Env, tenant: Uuid) -> Result<Option<Timestamp>, StoreError> {
     write_tx!(db, "expire_holds", &[tenant], |tx| {
         let now = env.clock.now();
@@ -205,7 +206,8 @@ pub async fn expire_due(db: &Database, env: &Env, tenant: Uuid) -> Result<Option
             let mut counters = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
             expire(tx, &mut counters, now).await?;
         }
-        Ok(rows::next_expiry(tx, tenant).await?.map(together))
+        let soon = now.saturating_add(TOGETHER).unwrap_or(now);
+        Ok(rows::next_expiry(tx, tenant).await?.map(|next| together(next).max(soon)))
     })
 }
 

@@ -100,7 +100,7 @@ pub async fn report(
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<Report, ReportError> {
-    let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
+    let current = at(tx, tenant, last_instant(to, now), now).await?.ok_or(ReportError::NoTenant)?;
     let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
     if from >= to {
         return Err(ReportError::Empty);
@@ -152,7 +152,12 @@ pub async fn total(
 
 /// The current period of a tenant; none where the caller sees no such tenant.
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
-    let Some((subscription, place)) = running(tx, tenant, now).await? else {
+    at(tx, tenant, now, now).await
+}
+
+/// The period of a tenant that an instant lies in, as it is `now`.
+async fn at(tx: &Tx, tenant: Uuid, at: Timestamp, now: Timestamp) -> Result<Option<Current>, StoreError> {
+    let Some((subscription, place)) = running(tx, tenant, at).await? else {
         return Ok(None);
     };
     let (start, end) = place.bounds();

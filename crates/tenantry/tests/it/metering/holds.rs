@@ -296,21 +296,23 @@ async fn the_worker_takes_out_what_expired_and_looks_again_when_the_next_does() 
     world.books_are_right().await;
 }
 
-/// A worker has the job in hand and has read when the next hold expires; then an earlier one is taken.
+/// A worker has the job in hand and has found nothing more to take out; then a hold is taken, and the worker finishes.
 #[tokio::test]
 async fn a_hold_that_is_taken_while_the_worker_works_is_not_forgotten() {
     let world = World::new().await;
     let t = world.user().await;
-    taken(&world, t, "calls", "1", DAY).await;
-    let lease = "update tenantry.jobs set lease_token = gen_random_uuid(), lease_until = run_at + interval '1 hour'
-                 where kind = 'expire_holds'";
+    taken(&world, t, "calls", "1", MINUTES).await;
+    world.env.clock.advance(MINUTES);
+    let lease = "update tenantry.jobs set lease_token = gen_random_uuid(), lease_until = run_at + interval '1 minute'
+                 where kind = 'expire_holds' and finished_at is null";
     assert_eq!(world.admin.execute(lease, &[]).await.unwrap(), 1);
     taken(&world, t, "calls", "10", MINUTES).await;
-    let free = "select count(*) from tenantry.jobs where kind = 'expire_holds' and lease_token is null";
-    assert_eq!(world.count(free).await, 1);
+    let finish = "update tenantry.jobs set finished_at = now(), lease_token = null, lease_until = null
+                  where kind = 'expire_holds' and lease_token is not null";
+    assert_eq!(world.admin.execute(finish, &[]).await.unwrap(), 0, "the worker has the job still");
     world.env.clock.advance(MINUTES);
     world.work().await;
-    assert_eq!(held(&world, t).await, ["calls 1"]);
+    assert_eq!(held(&world, t).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -322,7 +324,16 @@ async fn a_hold_settles_in_the_period_in_which_it_was_taken() {
     world.record(&[world.event(t, "a", "tokens", "50"), world.event(t, "b", "calls", "95")]).await;
     let tokens = taken(&world, t, "tokens", "20", DAY).await;
     let calls = taken(&world, t, "calls", "5", DAY).await;
+    taken(&world, t, "bytes", "7", SignedDuration::from_hours(1) + SignedDuration::from_secs(1)).await;
     world.env.clock.set(at("2026-04-15T13:00:00Z"));
+    // A report over the period that has ended says what is held now, not what was held at its end.
+    assert_eq!(held(&world, t).await, ["bytes 7", "calls 5", "tokens 20"]);
+    let tx = world.db.read("test", reader(t)).await.unwrap();
+    let span = (Some(at("2026-03-15T12:00:00Z")), Some(at("2026-04-15T12:00:00Z")));
+    let ended = report::report(&tx, (t, None), span, world.now()).await.unwrap();
+    tx.rollback().await.unwrap();
+    let is_held = |metric: &str| ended.current.limits[metric].standing.held.to_string();
+    assert_eq!(["bytes", "calls", "tokens"].map(is_held), ["0", "5", "20"]);
     world.work().await;
     assert_eq!(world.charges(t).await, Vec::<String>::new());
     // The next period knows nothing of them.
