@@ -8,4 +8,6 @@ pub mod permission;
 pub mod plan;
 pub mod pricing;
 pub mod quantity;
+pub mod rerate;
 pub mod slug;
+pub mod spend;

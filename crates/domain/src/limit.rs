@@ -45,21 +45,23 @@ pub struct Standing {
     pub included: Option<Quantity>,
     /// No accepted event takes the total above it; none is no limit. Of a metric that the plan lacks it is 0.
     pub limit: Option<Quantity>,
+    /// Reserved by holds that are open; for everybody else it is as good as used.
+    pub held: Quantity,
 }
 
 impl Standing {
-    /// Where a total stands under a plan's terms; none where the plan does not name the metric: then nothing is
+    /// Where a total stands under a plan's terms, with nothing held; none where the plan does not name the metric: then nothing is
     /// included and the limit is 0.
     pub fn under(terms: Option<&MetricTerms>, total: Quantity) -> Self {
         match terms {
-            Some(terms) => Self { total, included: terms.included(), limit: terms.hard_limit() },
-            None => Self { total, included: Some(Quantity::ZERO), limit: Some(Quantity::ZERO) },
+            Some(terms) => Self { total, included: terms.included(), limit: terms.hard_limit(), held: Quantity::ZERO },
+            None => Self { total, included: Some(Quantity::ZERO), limit: Some(Quantity::ZERO), held: Quantity::ZERO },
         }
     }
 
-    /// What is left of the included quantity, never less than 0; none is unlimited.
+    /// What is left of the included quantity, neither used nor held, never less than 0; none is unlimited.
     pub fn remaining(&self) -> Option<Quantity> {
-        self.included.map(|included| (included - self.total).max(Quantity::ZERO))
+        self.included.map(|included| (included - self.total - self.held).max(Quantity::ZERO))
     }
 
     /// What was used above the included quantity.
@@ -67,16 +69,19 @@ impl Standing {
         self.included.map_or(Quantity::ZERO, |included| (self.total - included).max(Quantity::ZERO))
     }
 
-    /// Whether an event of this amount is within the limit, and the total stays below what is exact at all.
+    /// Whether an event of this amount is within the limit, beside what is held, and the total stays below what is
+    /// exact at all.
     pub fn admits(&self, amount: Quantity) -> bool {
-        let after = self.total + amount;
+        let after = self.total + self.held + amount;
         after <= Quantity::TOTAL_CEILING && self.limit.is_none_or(|limit| after <= limit)
     }
 
-    /// What an event of this amount would take above the included quantity, beyond what is above it already.
+    /// What an event of this amount would take above the included quantity, beyond what is above it already; what is
+    /// held is taken for used.
     pub fn would_overage(&self, amount: Quantity) -> Quantity {
-        let after = Self { total: self.total + amount, ..*self };
-        after.overage() - self.overage()
+        let before = Self { total: self.total + self.held, ..*self };
+        let after = Self { total: before.total + amount, ..before };
+        after.overage() - before.overage()
     }
 
     /// What a percentage of use is of: the hard limit, or what is included where more is priced. None where use is

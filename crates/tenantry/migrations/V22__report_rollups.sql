@@ -11,6 +11,7 @@
 -- hold all hours before folded_until and none after it; dimensions hold all events from dimensions_since on.
 
 alter table tenantry.usage_counters
+    add column rollups_version integer not null default 0,
     add column folded_until timestamptz not null default '2000-01-01T00:00:00Z',
     add column dimensions text[],
     add column dimensions_since timestamptz,
@@ -18,6 +19,8 @@ alter table tenantry.usage_counters
     add constraint usage_counters_dimensions check (
         (dimensions is null) = (dimensions_since is null) and (dimensions is not null or not dimensions_pending)
     );
+comment on column tenantry.usage_counters.rollups_version is
+    'Goes up with every change of the columns below, so that who read them can tell under the lock whether they still hold.';
 comment on column tenantry.usage_counters.folded_until is
     'A whole UTC hour: sums of the hours before it are in usage_day_rollups too, and late events go into both. From 2000 on there is usage: none is folded.';
 comment on column tenantry.usage_counters.dimensions is 'Members of metadata that its events are summed by, in order; NULL is none.';
@@ -154,4 +157,4 @@ create policy lookup on tenantry.usage_dimensions for all to tenantry_service us
 grant select on tenantry.usage_dimensions to tenantry_user;
 grant select, insert, update (names, version, settled) on tenantry.usage_dimensions to tenantry_service;
 
-grant update (folded_until, dimensions, dimensions_since, dimensions_pending) on tenantry.usage_counters to tenantry_service;
+grant update (rollups_version, folded_until, dimensions, dimensions_since, dimensions_pending) on tenantry.usage_counters to tenantry_service;

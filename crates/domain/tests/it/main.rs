@@ -9,7 +9,9 @@ mod permission;
 mod plan;
 mod pricing;
 mod quantity;
+mod rerate;
 mod slug;
+mod spend;
 
 use tenantry_domain::quantity::Quantity;
 

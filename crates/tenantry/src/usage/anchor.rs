@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use tenantry_domain::period::period_containing;
 use uuid::Uuid;
 
-use super::opening;
 use super::plan_change::{self, NewTerms};
 use super::plans::PlanBook;
+use super::spend::watch::Watched;
+use super::{holds, opening};
 use crate::env::Env;
 use crate::storage::usage::charges as rows;
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
@@ -20,6 +21,7 @@ pub(super) struct Moving<'a> {
     pub(super) env: &'a Env,
     pub(super) tenant: Uuid,
     pub(super) anchor: Timestamp,
+    pub(super) watched: Watched,
 }
 
 impl Moving<'_> {
@@ -71,7 +73,7 @@ impl Moving<'_> {
             period.anchor = self.anchor;
             let mut end = self.end_of_period_from(period.start).await?;
             // What begins there may have events beyond its own end in turn.
-            while self.has_events_from(&period, end).await? {
+            while self.has_use_from(&period, end).await? {
                 period = self.cut(&period, end, terms).await?.1;
                 end = period.end;
             }
@@ -95,11 +97,13 @@ impl Moving<'_> {
         Ok(next.map_or(boundary, |next| next.min(boundary)))
     }
 
-    async fn has_events_from(&self, period: &PeriodRow, at: Timestamp) -> Result<bool, StoreError> {
+    /// Whether a period has events, or open holds, from an instant on.
+    async fn has_use_from(&self, period: &PeriodRow, at: Timestamp) -> Result<bool, StoreError> {
         let counters = rows::lock_period_counters(self.tx, self.tenant, period.start).await?;
         let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
         let used = segments::used_between(self.tx, (self.tenant, period.start), &metrics, at, None).await?;
-        Ok(!used.is_empty())
+        let now = self.env.clock.now();
+        Ok(!used.is_empty() || holds::any_since(self.tx, (self.tenant, period.start), at, now).await?)
     }
 
     /// Takes what lies beyond a period's new end out of its segments; those that would begin there hold nothing
@@ -125,41 +129,48 @@ impl Moving<'_> {
             let emptied = SegmentRow { sequence: segment.sequence, started_at: segment.started_at, ..last.clone() };
             segments::set_segment_plan(self.tx, &emptied).await?;
         }
-        let limits = (last.limits_plan_id.clone(), last.limits_plan_version);
+        let again = NewTerms {
+            plan: (last.plan_id.clone(), last.plan_version),
+            limits: (last.limits_plan_id.clone(), last.limits_plan_version),
+        };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [limits.clone()]).await?;
+        plans.fetch(self.tx, [again.plan.clone(), again.limits.clone()]).await?;
         for counter in counters {
-            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &limits).await?;
+            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &again, &self.watched).await?;
         }
         Ok(())
     }
 
-    /// Moves what was used from the start of the new period on, metric by metric.
+    /// Moves what was used and is held from the start of the new period on, metric by metric.
     async fn move_counters(&self, counters: &[CounterRow], to: &PeriodRow, terms: &NewTerms) -> Result<(), StoreError> {
         let Some(old_start) = counters.first().map(|counter| counter.period_start) else {
             return Ok(());
         };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [terms.limits.clone()]).await?;
+        plans.fetch(self.tx, [terms.plan.clone(), terms.limits.clone()]).await?;
         let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
         let key = (self.tenant, old_start);
-        for (metric, amount, count) in segments::used_between(self.tx, key, &metrics, to.start, None).await? {
-            let found = plans.terms(&terms.limits.0, terms.limits.1, &metric)?;
-            let counter = NewCounter {
+        let counter = |metric: &str| {
+            let found = plans.terms(&terms.limits.0, terms.limits.1, metric)?;
+            let priced = plans.metric(&terms.plan.0, terms.plan.1, metric)?;
+            Ok(NewCounter {
                 tenant_id: self.tenant,
-                metric: metric.clone(),
+                metric: metric.to_owned(),
                 period: to.clone(),
                 segment_sequence: 0,
                 segment_start: to.start,
                 in_plan: found.in_plan,
                 included: found.included,
                 hard_limit: found.hard_limit,
-            };
-            open::insert_counters(self.tx, std::slice::from_ref(&counter)).await?;
+                sure_limit: self.watched.sure_limit(metric, priced),
+            })
+        };
+        for (metric, amount, count) in segments::used_between(self.tx, key, &metrics, to.start, None).await? {
+            open::insert_counters(self.tx, &[counter(&metric)?]).await?;
             let moved = (amount, count);
             segments::move_events(self.tx, (self.tenant, &metric, old_start), (to.start, to.end), moved).await?;
         }
-        Ok(())
+        holds::move_on(self.tx, key, to.start, self.env.clock.now(), counter).await
     }
 }
 

@@ -66,24 +66,24 @@ pub struct Selection<'a> {
     pub group_by: Option<&'a GroupBy>,
 }
 
-/// The groups of a span by metric and key; `used` is what was used by user, read in the same snapshot.
+/// The groups of a span by metric and key; `by_user` is what each user used, read in the same snapshot.
 pub(super) async fn groups(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
     span: (Timestamp, Timestamp),
     (metric, group_by): (Option<&str>, &GroupBy),
-    used: &[UsedRow],
+    by_user: &[UsedRow],
 ) -> Result<Vec<Group>, ReportError> {
     let mut groups = Groups::default();
     match group_by {
         GroupBy::User => {
-            for row in used {
+            for row in by_user {
                 let user = (!row.user_id.is_nil()).then(|| row.user_id.to_string());
                 groups.add(&row.metric, user, (row.amount, row.event_count));
             }
         }
         GroupBy::Metric => {
-            for row in used {
+            for row in by_user {
                 groups.add(&row.metric, Some(row.metric.clone()), (row.amount, row.event_count));
             }
         }

@@ -10,10 +10,10 @@ use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::charges;
 use super::groups::{self, Group, Selection};
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
+use super::{charges, holds};
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, PlanVersionRow, SegmentRow};
@@ -127,7 +127,7 @@ pub async fn report(
     selection: Selection<'_>,
     now: Timestamp,
 ) -> Result<Report, ReportError> {
-    let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
+    let current = at(tx, tenant, last_instant(to, now), now).await?.ok_or(ReportError::NoTenant)?;
     let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
     if from >= to {
         return Err(ReportError::Empty);
@@ -137,12 +137,12 @@ pub async fn report(
     let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
     let mut users = BTreeSet::new();
     rows::plan(tx).await?;
-    let used = rows::used(tx, (tenant, only), (from, to), selection.metric).await?;
+    let by_user = rows::used(tx, (tenant, only), (from, to), selection.metric).await?;
     let groups = match selection.group_by {
-        Some(by) => Some(groups::groups(tx, (tenant, only), (from, to), (selection.metric, by), &used).await?),
+        Some(by) => Some(groups::groups(tx, (tenant, only), (from, to), (selection.metric, by), &by_user).await?),
         None => None,
     };
-    for row in used {
+    for row in by_user {
         let metric = usage.entry(row.metric).or_default();
         let amount = Quantity::from_decimal(row.amount);
         let user = (!row.user_id.is_nil()).then_some(row.user_id);
@@ -185,11 +185,16 @@ pub async fn total(
 
 /// The current period of a tenant; none where the caller sees no such tenant.
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
-    let Some((subscription, place)) = running(tx, tenant, now).await? else {
+    at(tx, tenant, now, now).await
+}
+
+/// The period of a tenant that an instant lies in, as it is `now`.
+async fn at(tx: &Tx, tenant: Uuid, at: Timestamp, now: Timestamp) -> Result<Option<Current>, StoreError> {
+    let Some((subscription, place)) = running(tx, tenant, at).await? else {
         return Ok(None);
     };
     let (start, end) = place.bounds();
-    let limits = limits(tx, (tenant, &subscription), &place).await?;
+    let limits = limits(tx, (tenant, &subscription), &place, now).await?;
     Ok(Some(Current { subscription, start, end, limits }))
 }
 
@@ -231,6 +236,7 @@ async fn limits(
     tx: &Tx,
     (tenant, subscription): (Uuid, &CurrentSubscription),
     place: &Place,
+    now: Timestamp,
 ) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
     let mut plans = PlanBook::default();
     plans.put(&PlanVersionRow {
@@ -239,7 +245,7 @@ async fn limits(
         definition: subscription.definition.clone(),
         is_default: false,
     })?;
-    let (segments, counters, ended) = match place {
+    let (segments, mut counters, ended) = match place {
         Place::Derived(derived) => {
             (vec![first_segment(tx, (tenant, subscription), derived, &mut plans).await?], Vec::new(), Vec::new())
         }
@@ -252,6 +258,7 @@ async fn limits(
             )?
         }
     };
+    holds::leave_out_expired(tx, &mut counters, now).await?;
     let versions = |segment: &SegmentRow| {
         let limits = (segment.limits_plan_id.clone(), segment.limits_plan_version);
         [(segment.plan_id.clone(), segment.plan_version), limits]
@@ -312,6 +319,7 @@ fn standing(counter: Option<&CounterRow>, total: Decimal, terms: &super::plans::
         total: Quantity::from_decimal(total),
         included: included.map(Quantity::from_decimal),
         limit: limit.map(Quantity::from_decimal),
+        held: Quantity::from_decimal(counter.map_or(Decimal::ZERO, |counter| counter.held)),
     }
 }
 

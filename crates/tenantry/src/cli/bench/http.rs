@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use uuid::Uuid;
 
@@ -36,6 +36,8 @@ pub(super) struct Sender {
     pub(super) batch: usize,
     /// The tenant of the last event, for the one that repeats it.
     pub(super) last: usize,
+    /// Events that a limit refused, sent one by one.
+    pub(super) refused: u64,
 }
 
 impl Sender {
@@ -78,13 +80,47 @@ impl Work for Sender {
     async fn once(&mut self) -> Option<u64> {
         let request = self.request()?;
         let response = self.connection.send_request(request).await.ok()?;
-        let is_success = response.status().is_success();
+        let status = response.status();
         let body = response.into_body().collect().await.ok()?.to_bytes();
+        if self.batch == 1 && status == StatusCode::PAYMENT_REQUIRED {
+            self.refused += 1;
+            return Some(1);
+        }
         // A batch is answered 200 whatever became of its events.
         let is_whole = self.batch == 1 || {
             let answer: serde_json::Value = serde_json::from_slice(&body).ok()?;
             ["rejected", "conflict", "invalid"].iter().all(|count| answer[count] == 0)
         };
-        (is_success && is_whole).then_some(self.batch as u64)
+        (status.is_success() && is_whole).then_some(self.batch as u64)
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+/// One connection that asks whether something may still be used.
+pub(super) struct Asker {
+    pub(super) connection: SendRequest<Full<Bytes>>,
+    pub(super) authority: Arc<str>,
+    pub(super) key: Arc<str>,
+    pub(super) metric: Arc<str>,
+    pub(super) tenants: Arc<[Uuid]>,
+    pub(super) names: Names,
+}
+
+impl Work for Asker {
+    async fn once(&mut self) -> Option<u64> {
+        let tenant = self.names.pick(self.tenants.len());
+        let request = Request::get(format!("/api/usage/check?metric={}", self.metric))
+            .header("host", &*self.authority)
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("x-tenant-id", self.tenants.get(tenant)?.to_string())
+            .body(Full::default())
+            .ok()?;
+        let response = self.connection.send_request(request).await.ok()?;
+        let is_success = response.status().is_success();
+        let body = response.into_body().collect().await.ok()?.to_bytes();
+        (is_success && body.starts_with(b"{\"allowed\":true")).then_some(1)
     }
 }

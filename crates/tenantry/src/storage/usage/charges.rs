@@ -51,8 +51,8 @@ query! {
         order by period_start";
     service LOCK_PERIOD_COUNTERS = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
-               in_plan, included, hard_limit, total, aggregation, held, sure_limit, folded_until, dimensions,
-               dimensions_since
+               in_plan, included, hard_limit, total, aggregation, held, sure_limit, rollups_version, folded_until,
+               dimensions, dimensions_since
         from tenantry.usage_counters
         where tenant_id = $1 and period_start = $2
         order by tenant_id, metric, period_start

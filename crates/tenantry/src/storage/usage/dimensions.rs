@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::facts::column;
-use super::rollups::{CounterKey, DimensionColumns, FurtherSums, key_of};
+use super::rollups::{CounterKey, key_of};
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -71,7 +71,8 @@ query! {
           and (c.dimensions is distinct from nullif(d.names, '{}') or c.dimensions_pending)
         for update of c";
     service DESCRIBE = "
-        update tenantry.usage_counters set dimensions = $4, dimensions_since = $5, dimensions_pending = $6
+        update tenantry.usage_counters
+        set dimensions = $4, dimensions_since = $5, dimensions_pending = $6, rollups_version = rollups_version + 1
         where tenant_id = $1 and metric = $2 and period_start = $3";
     service DROP_HOURS = "
         delete from tenantry.usage_dimension_rollups
@@ -301,15 +302,5 @@ pub(super) async fn after_move(
     tx.execute(&DROP_DAYS, &[&tenant, &metric, &periods, &hour]).await?;
     tx.execute(&DROP_HOURS, &[&tenant, &metric, &periods, &hour]).await?;
     tx.execute(&SUM_EVENTS, &[&tenant, &metric, &periods, &hour, &NEVER]).await?;
-    Ok(())
-}
-
-pub(super) async fn add(tx: &Tx, sums: &FurtherSums) -> Result<(), StoreError> {
-    for (query, columns) in [(&ADD_HOURS, &sums.dimensions), (&ADD_DAYS, &sums.dimension_days)] {
-        let DimensionColumns { tenant_id, metric, period_start, dimension, span, value, amount } = columns;
-        if !tenant_id.is_empty() {
-            tx.execute(query, &[tenant_id, metric, period_start, dimension, span, value, amount]).await?;
-        }
-    }
     Ok(())
 }

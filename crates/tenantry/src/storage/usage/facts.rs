@@ -130,11 +130,11 @@ pub struct OriginalRow {
     pub tenant_id: Uuid,
     /// Its idempotency key.
     pub key: String,
-    /// `usage` or `reversal`.
+    /// `usage` or `reversal`; `archived` where the event has left and only its key is known.
     pub kind: String,
     /// The metric.
     pub metric: String,
-    /// What it counted.
+    /// What it counted; 0 where that is not known any more.
     pub amount: Decimal,
     /// Its timestamp.
     pub occurred_at: Timestamp,
@@ -164,18 +164,19 @@ query! {
     service COUNTERS = "
         select c.tenant_id, c.metric, c.period_start, c.period_end, c.segment_sequence, c.segment_start,
                c.closed, c.historic, c.in_plan, c.included, c.hard_limit, c.total,
-               c.aggregation, c.held, c.sure_limit, c.folded_until, c.dimensions, c.dimensions_since
+               c.aggregation, c.held, c.sure_limit, c.rollups_version, c.folded_until,
+               c.dimensions, c.dimensions_since
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[])
             as wanted (tenant_id, metric, earliest, latest)
         join tenantry.usage_counters c on c.tenant_id = wanted.tenant_id and c.metric = wanted.metric
             and c.period_start <= wanted.latest and c.period_start > wanted.earliest - interval '744 hours'
             and c.period_end > wanted.earliest";
     service ORIGINALS = "
-        select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by,
-               u.metadata
+        select k.tenant_id, k.idempotency_key, coalesce(u.kind, 'archived'), k.metric, coalesce(u.amount, 0), k.occurred_at,
+               u.user_id, k.reversed_by, coalesce(u.metadata, '{}')
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key
-        join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
+        left join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
             and u.occurred_at = k.occurred_at and u.idempotency_key = k.idempotency_key";
 }
 

@@ -82,6 +82,8 @@ pub struct NewCounter {
     pub included: Option<Decimal>,
     /// The limit.
     pub hard_limit: Option<Decimal>,
+    /// Up to this total nobody watches what it costs.
+    pub sure_limit: Option<Decimal>,
 }
 
 query! {
@@ -119,11 +121,12 @@ query! {
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
-             included, hard_limit, dimensions, dimensions_since)
+             included, hard_limit, sure_limit, dimensions, dimensions_since)
         select wanted.*, d.names, case when d.names is not null then '2000-01-01T00:00:00Z'::timestamptz end
         from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[]) as wanted (tenant_id, metric)
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::numeric[])
+            as wanted (tenant_id, metric)
         left join tenantry.usage_dimensions d on d.metric = wanted.metric and d.names <> '{}'
         on conflict do nothing";
     service SHARE_CATALOG = "select pg_advisory_xact_lock_shared(hashtext('tenantry.catalog'))";
@@ -226,6 +229,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
     let in_plan: Vec<bool> = counters.iter().map(|counter| counter.in_plan).collect();
     let included: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.included).collect();
     let limits: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.hard_limit).collect();
+    let sure: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.sure_limit).collect();
     tx.execute(
         &INSERT_COUNTERS,
         &[
@@ -240,6 +244,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
             &in_plan,
             &included,
             &limits,
+            &sure,
         ],
     )
     .await?;

@@ -236,8 +236,8 @@ query! {
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
     both COUNTERS_OF = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
-               in_plan, included, hard_limit, total, aggregation, held, sure_limit, folded_until, dimensions,
-               dimensions_since
+               in_plan, included, hard_limit, total, aggregation, held, sure_limit, rollups_version, folded_until,
+               dimensions, dimensions_since
         from tenantry.usage_counters where tenant_id = $1 and period_start = $2
         order by metric";
     both SEGMENTS = "

@@ -6,17 +6,20 @@
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::commit::RollupColumns;
 use super::dimensions;
 use super::facts::column;
 use crate::query;
-use crate::storage::{StoreError, Tx};
+use crate::storage::{Query, StoreError, Tx};
 
 /// Which sums the events of a counter are in, beside those by hour and user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledUp {
+    /// Goes up with every change of the others.
+    pub version: i32,
     /// Hours before it are in the sums of days; a whole UTC hour.
     pub folded_until: Timestamp,
     /// Names of the dimensions that events are summed by; most often none.
@@ -28,6 +31,7 @@ pub struct RolledUp {
 impl RolledUp {
     pub(super) fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
+            version: row.try_get("rollups_version").map_err(column)?,
             folded_until: row.try_get("folded_until").map_err(column)?,
             dimensions: row.try_get::<_, Option<Vec<String>>>("dimensions").map_err(column)?.unwrap_or_default(),
             dimensions_since: row.try_get("dimensions_since").map_err(column)?,
@@ -47,36 +51,36 @@ impl RolledUp {
 
 /// Columns of what events add to the sums by value; one for each event and dimension.
 #[derive(Debug, Default)]
-pub struct DimensionColumns {
+pub struct DimensionColumns<'a> {
     /// Tenant of each.
     pub tenant_id: Vec<Uuid>,
     /// Metric of each.
-    pub metric: Vec<String>,
+    pub metric: Vec<&'a str>,
     /// First instant of the period.
     pub period_start: Vec<Timestamp>,
     /// Name of the dimension.
-    pub dimension: Vec<String>,
+    pub dimension: Vec<&'a str>,
     /// First instant of the UTC hour, or of the UTC day.
     pub span: Vec<Timestamp>,
     /// What the event's metadata has under that name; null where it has nothing.
-    pub value: Vec<serde_json::Value>,
+    pub value: Vec<&'a serde_json::Value>,
     /// The amount; negative for a correction.
     pub amount: Vec<Decimal>,
 }
 
 /// What a group of events adds to sums that most events are not in.
 #[derive(Debug, Default)]
-pub struct FurtherSums {
+pub struct FurtherSums<'a> {
     /// By day and user; `hour` is the first of the day. Of events in hours that are folded.
-    pub days: RollupColumns,
+    pub days: RollupColumns<'a>,
     /// By user alone, of the same; `hour` is not looked at.
-    pub users: RollupColumns,
+    pub users: RollupColumns<'a>,
     /// By hour alone, of the same; without users.
-    pub totals: RollupColumns,
+    pub totals: RollupColumns<'a>,
     /// By hour and value.
-    pub dimensions: DimensionColumns,
+    pub dimensions: DimensionColumns<'a>,
     /// By day and value, of events in hours that are folded.
-    pub dimension_days: DimensionColumns,
+    pub dimension_days: DimensionColumns<'a>,
 }
 
 /// A counter: tenant, metric, first instant of its period.
@@ -147,11 +151,12 @@ query! {
         group by 1, 2, 3, 4
         order by 4";
     service SET_FOLDED = "
-        update tenantry.usage_counters set folded_until = $4
+        update tenantry.usage_counters set folded_until = $4, rollups_version = rollups_version + 1
         where tenant_id = $1 and metric = $2 and period_start = $3";
     /// Days are folded anew from the one that contains $4 on.
     service UNFOLD = "
-        update tenantry.usage_counters set folded_until = date_trunc('day', $4::timestamptz, 'UTC')
+        update tenantry.usage_counters
+        set folded_until = date_trunc('day', $4::timestamptz, 'UTC'), rollups_version = rollups_version + 1
         where tenant_id = $1 and metric = $2 and period_start = any ($3)
           and folded_until > date_trunc('day', $4::timestamptz, 'UTC')";
     service DROP_DAYS = "
@@ -173,48 +178,37 @@ query! {
           and hour >= date_trunc('day', $4::timestamptz, 'UTC')";
 }
 
-/// Adds to the sums that most events are not in. Runs under the counters' locks; nothing is sent where nothing is due.
-pub async fn add(tx: &Tx, sums: &FurtherSums) -> Result<(), StoreError> {
-    let days = &sums.days;
-    if !days.tenant_id.is_empty() {
-        tx.execute(
-            &ADD_DAYS,
-            &[
-                &days.tenant_id,
-                &days.metric,
-                &days.period_start,
-                &days.hour,
-                &days.user_id,
-                &days.amount,
-                &days.event_count,
-            ],
-        )
-        .await?;
+/// A statement with its parameters.
+pub(super) type Ready<'a> = (&'static Query, Vec<&'a (dyn ToSql + Sync)>);
+
+impl FurtherSums<'_> {
+    /// What adds them; nothing where nothing is due.
+    pub(super) fn statements(&self) -> Vec<Ready<'_>> {
+        let Self { days, users, totals, dimensions, dimension_days } = self;
+        let mut ready: Vec<Ready<'_>> = Vec::new();
+        if !days.tenant_id.is_empty() {
+            ready.push((&ADD_DAYS, days.params().to_vec()));
+            let RollupColumns { tenant_id, metric, period_start, user_id, amount, event_count, .. } = users;
+            ready.push((&ADD_USERS, vec![tenant_id, metric, period_start, user_id, amount, event_count]));
+            let RollupColumns { tenant_id, metric, period_start, hour, amount, event_count, .. } = totals;
+            ready.push((&ADD_TOTALS, vec![tenant_id, metric, period_start, hour, amount, event_count]));
+        }
+        for (query, columns) in [(&dimensions::ADD_HOURS, dimensions), (&dimensions::ADD_DAYS, dimension_days)] {
+            let DimensionColumns { tenant_id, metric, period_start, dimension, span, value, amount } = columns;
+            if !tenant_id.is_empty() {
+                ready.push((query, vec![tenant_id, metric, period_start, dimension, span, value, amount]));
+            }
+        }
+        ready
     }
-    let users = &sums.users;
-    if !users.tenant_id.is_empty() {
-        tx.execute(
-            &ADD_USERS,
-            &[&users.tenant_id, &users.metric, &users.period_start, &users.user_id, &users.amount, &users.event_count],
-        )
-        .await?;
+}
+
+/// Adds to the sums that most events are not in. Runs under the counters' locks.
+pub async fn add(tx: &Tx, sums: &FurtherSums<'_>) -> Result<(), StoreError> {
+    for (query, params) in sums.statements() {
+        tx.execute(query, &params).await?;
     }
-    let totals = &sums.totals;
-    if !totals.tenant_id.is_empty() {
-        tx.execute(
-            &ADD_TOTALS,
-            &[
-                &totals.tenant_id,
-                &totals.metric,
-                &totals.period_start,
-                &totals.hour,
-                &totals.amount,
-                &totals.event_count,
-            ],
-        )
-        .await?;
-    }
-    dimensions::add(tx, sums).await
+    Ok(())
 }
 
 /// The counters of these tenants that have hours before `before` which are not in the sums of days.

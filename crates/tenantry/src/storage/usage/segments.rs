@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::facts::{CounterRow, column};
 use super::open::SegmentRow;
-use super::rollups;
+use super::{retention, rollups};
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
 query! {
     service LOCK_COUNTERS_FROM = "
         select tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic,
-               in_plan, included, hard_limit, total, aggregation, held, sure_limit, folded_until, dimensions,
-               dimensions_since
+               in_plan, included, hard_limit, total, aggregation, held, sure_limit, rollups_version, folded_until,
+               dimensions, dimensions_since
         from tenantry.usage_counters
         where tenant_id = $1 and period_end > $2
         order by tenant_id, metric, period_start
@@ -39,6 +39,7 @@ query! {
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
         set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
+            sure_limit = $9,
             -- Refusals are counted under one limit, so that the first under another is told.
             refused_count = case when hard_limit is distinct from $8 then 0 else refused_count end
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -110,7 +111,8 @@ pub async fn segment_amounts_of(
         .collect()
 }
 
-/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events.
+/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events. Fails
+/// where events have left of which that cannot be told.
 pub async fn used_between(
     tx: &Tx,
     (tenant, period_start): (Uuid, Timestamp),
@@ -118,6 +120,10 @@ pub async fn used_between(
     since: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<Vec<(String, Decimal, i64)>, StoreError> {
+    if retention::have_left(tx, (tenant, period_start), metrics, since).await? {
+        let detail = format!("events of the period from {period_start} were archived: nothing changes at {since}");
+        return Err(StoreError::corrupt("usage", detail));
+    }
     tx.rows(&USED_BETWEEN, &[&tenant, &metrics, &period_start, &since, &until])
         .await?
         .iter()
@@ -140,6 +146,7 @@ pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), Stor
             &counter.in_plan,
             &counter.included,
             &counter.hard_limit,
+            &counter.sure_limit,
         ],
     )
     .await

@@ -1,7 +1,8 @@
 //! Sums that most events are not in: of days that are folded, and by what events say of themselves.
 //!
 //! Which sums an event is in says its counter's row. The careful way reads the row under its lock. The fast way goes by
-//! what it read before, and looks under the lock whether that still holds.
+//! what it read before, and the counter's guard asks under the lock whether that still holds: whatever changes it, changes
+//! the row's `rollups_version`.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -12,10 +13,12 @@ use super::facts::Facts;
 use super::prepare::Prepared;
 use crate::storage::usage::rollups::{DimensionColumns, FurtherSums};
 
+/// The value of a member that is not there.
+static NOTHING: serde_json::Value = serde_json::Value::Null;
+
 /// What these events add.
-pub(super) fn sums(decided: &[&Prepared], facts: &Facts) -> FurtherSums {
-    let rolled_up = |event: &Prepared| &facts.counters[event.counter].rolled_up;
-    let folded = |event: &&Prepared| rolled_up(event).is_folded(event.occurred_at);
+pub(super) fn sums<'a>(decided: &[&'a Prepared], facts: &'a Facts) -> FurtherSums<'a> {
+    let folded = |event: &&Prepared| facts.counters[event.counter].rolled_up.is_folded(event.occurred_at);
     let mut sums = FurtherSums {
         days: columns::rollups_by(decided.iter().copied().filter(folded), facts, |event| {
             (day_of(event.occurred_at), columns::user_of(event))
@@ -29,7 +32,7 @@ pub(super) fn sums(decided: &[&Prepared], facts: &Facts) -> FurtherSums {
         ..FurtherSums::default()
     };
     for event in decided {
-        let rolled_up = rolled_up(event);
+        let rolled_up = &facts.counters[event.counter].rolled_up;
         for name in rolled_up.dimensions_at(event.occurred_at) {
             push(&mut sums.dimensions, event, name, facts, hour_of);
             if rolled_up.is_folded(event.occurred_at) {
@@ -40,21 +43,21 @@ pub(super) fn sums(decided: &[&Prepared], facts: &Facts) -> FurtherSums {
     sums
 }
 
-fn push(
-    columns: &mut DimensionColumns,
-    event: &Prepared,
-    name: &str,
-    facts: &Facts,
+fn push<'a>(
+    columns: &mut DimensionColumns<'a>,
+    event: &'a Prepared,
+    name: &'a str,
+    facts: &'a Facts,
     span_of: impl Fn(Timestamp) -> Timestamp,
 ) {
     let counter = &facts.counters[event.counter];
     // A correction counts under the values of what it takes back.
     let metadata = event.of_original.as_ref().unwrap_or(&event.metadata);
     columns.tenant_id.push(counter.tenant_id);
-    columns.metric.push(counter.metric.clone());
+    columns.metric.push(&counter.metric);
     columns.period_start.push(counter.period_start);
-    columns.dimension.push(name.to_owned());
+    columns.dimension.push(name);
     columns.span.push(span_of(event.occurred_at));
-    columns.value.push(metadata.get(name).cloned().unwrap_or_default());
+    columns.value.push(metadata.get(name).unwrap_or(&NOTHING));
     columns.amount.push(event.amount);
 }

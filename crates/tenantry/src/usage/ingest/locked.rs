@@ -10,12 +10,13 @@ use rust_decimal::Decimal;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
+use super::super::{charges, holds};
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
+use super::spend::{self, CounterKey, Spend};
 use super::{Sources, answer, same_content};
 use super::{columns, further};
 use crate::storage::usage::facts::CounterRow;
@@ -44,12 +45,16 @@ pub(super) async fn write(
     facts: &mut Facts,
     sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
-    if !lock(tx, &mut prepared, group, facts).await? {
+    let watchable = spend::periods_of(&prepared, facts);
+    let beside = spend::counters_beside(tx, &watchable).await?;
+    if !lock(tx, &mut prepared, group, facts, (beside, sources.now)).await? {
         return Ok(Tried::Changed);
     }
+    let watchable = spend::periods_of(&prepared, facts);
+    let Some(spend) = Spend::read(tx, &watchable, facts).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals);
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, spend);
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -64,7 +69,7 @@ pub(super) async fn write(
     if !accepted.is_empty() {
         let events = columns::events(&accepted, group, ids, facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
-        if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
+        if !commit::claim_keys(tx, &columns::keys(&accepted, group, facts)).await?.is_empty() {
             return Ok(Tried::Changed);
         }
         commit::set_lock_timeout(tx, Duration::ZERO).await?;
@@ -77,28 +82,50 @@ pub(super) async fn write(
         commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
     }
     let sums = columns::sums(&accepted);
-    let changes = columns::counters(&sums, &decision.refused, facts);
-    if !changes.tenant_id.is_empty() {
-        let refused_before = commit::add_locked(tx, &changes).await?;
-        tell(tx, &sums, (&decision.refused, refused_before), facts, sources).await?;
-    }
+    write_counters(tx, &sums, &decision.refused, facts, sources).await?;
+    decision.spend.tell(tx, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
 }
 
-/// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
-async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &mut Facts) -> Result<bool, StoreError> {
-    let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
+/// Adds sums and refusals to locked counters, and tells of what they give cause to.
+pub(super) async fn write_counters(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    refused: &BTreeMap<usize, i64>,
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let changes = columns::counters(sums, refused, facts);
+    if changes.tenant_id.is_empty() {
+        return Ok(());
+    }
+    let refused_before = commit::add_locked(tx, &changes).await?;
+    tell(tx, sums, (refused, refused_before), facts, sources).await
+}
+
+/// Locks the counters of these events, takes expired holds out of them and reads them again; false where an event's
+/// counter is no longer its own. `beside` are locked with them.
+pub(super) async fn lock(
+    tx: &Tx,
+    prepared: &mut [Prepared],
+    group: &[&NewEvent],
+    facts: &mut Facts,
+    (beside, now): (Vec<CounterKey>, Timestamp),
+) -> Result<bool, StoreError> {
+    let wanted: BTreeSet<CounterKey> = prepared
         .iter()
         .map(|event| {
             let counter = &facts.counters[event.counter];
             (counter.tenant_id, counter.metric.clone(), counter.period_start)
         })
+        .chain(beside)
         .collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
     let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
-    let locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    let mut locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    holds::expire(tx, &mut locked, now).await?;
     let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
     facts.put_counters(locked);
     for (event, metric) in prepared.iter_mut().zip(metric_of) {
@@ -229,6 +256,7 @@ struct Decision {
     /// What corrections in the group may take back: accepted events by key, and whether they are usage.
     here: HashMap<(Uuid, String), (Prepared, bool)>,
     refused: BTreeMap<usize, i64>,
+    spend: Spend,
     outcomes: Vec<(usize, Outcome)>,
 }
 
@@ -243,7 +271,7 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, spend: Spend) -> Self {
         Self {
             known,
             keeps_originals,
@@ -252,6 +280,7 @@ impl Decision {
             accepted: BTreeSet::new(),
             here: HashMap::new(),
             refused: BTreeMap::new(),
+            spend,
             outcomes: Vec::new(),
         }
     }
@@ -306,7 +335,7 @@ impl Decision {
         }
         if let Content::Reversal { reverses } = &raw.content {
             let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
-            if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
+            if taken || self.reversed.contains(&(raw.tenant_id, reverses.clone())) {
                 return Outcome::Invalid(Invalid::new(
                     "already_reversed",
                     "reverses",
@@ -315,6 +344,19 @@ impl Decision {
             }
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
+        }
+        match self.spend.weigh(event, counter) {
+            Ok(Some(weighed)) => self.spend.take(counter, &weighed),
+            Ok(None) => {}
+            // What was held was judged, with what it may cost, when it was held.
+            Err(_) if is_reserved(event) => {}
+            Err(cap) => {
+                let answer = answer(counter, total, None);
+                return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
+            }
+        }
+        if let Content::Reversal { reverses } = &raw.content {
+            self.reversed.insert((raw.tenant_id, reverses.clone()));
         }
         *self.added.entry(event.counter).or_default() += event.amount;
         if self.keeps_originals {
@@ -327,18 +369,34 @@ impl Decision {
     }
 
     fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-        let after = total + event.amount;
-        if counter.hard_limit.is_some_and(|limit| after > limit) {
+        let refused = judge(event, counter, total)?;
+        if matches!(refused, Outcome::Refused(..)) {
             *self.refused.entry(event.counter).or_default() += 1;
-            let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
-            return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
-        (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
-            Outcome::Invalid(Invalid::new(
-                "total_too_large",
-                "amount",
-                "the total of a period is at most 10,000,000,000,000,000,000",
-            ))
-        })
+        Some(refused)
     }
+}
+
+/// Why usage on top of a locked counter's total, and of what it holds, is not accepted, if it is not.
+pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
+    if is_reserved(event) {
+        return None;
+    }
+    let after = total + counter.held + event.amount;
+    if counter.hard_limit.is_some_and(|limit| after > limit) {
+        let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
+        return Some(Outcome::Refused(reason, answer(counter, total, None)));
+    }
+    (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
+        Outcome::Invalid(Invalid::new(
+            "total_too_large",
+            "amount",
+            "the total of a period is at most 10,000,000,000,000,000,000",
+        ))
+    })
+}
+
+/// Whether a hold is settled with no more than it held.
+fn is_reserved(event: &Prepared) -> bool {
+    matches!(event.claim, Claim::Settles(reserved) if event.amount <= reserved)
 }

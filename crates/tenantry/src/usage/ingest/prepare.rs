@@ -6,8 +6,10 @@ use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use super::super::holds;
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::{Facts, Reach};
+use crate::storage::usage::facts::CounterRow;
 use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
@@ -44,6 +46,8 @@ pub(super) enum Claim {
     RepeatOnly(Timestamp, Invalid),
     /// It takes back an event of its own group: what that is shows when that one was decided.
     InGroup,
+    /// It is what a hold is settled with, which reserved so much for it.
+    Settles(Decimal),
 }
 
 impl Prepared {
@@ -51,7 +55,7 @@ impl Prepared {
     pub(super) fn place(&self) -> Timestamp {
         match self.claim {
             Claim::RepeatOnly(place, _) => place,
-            Claim::Any | Claim::InGroup => self.occurred_at,
+            Claim::Any | Claim::InGroup | Claim::Settles(_) => self.occurred_at,
         }
     }
 }
@@ -63,7 +67,8 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
-    /// Too old to count; unless its key counted before, this is what is wrong with it.
+    /// Too old to count, takes back what is, or comes under a key that no event of a caller's may have; unless its key
+    /// counted before, this is what is wrong with it.
     TooOld(Invalid),
     /// It takes an event back that was not there when the facts were read.
     NeedsOriginal(Option<&'static str>),
@@ -72,8 +77,10 @@ pub(super) enum Preparation {
 }
 
 /// Checks one event against the facts.
+///
+/// `index` is its position in the group, `content_hash` its digest.
 pub(super) fn prepare(
-    index: usize,
+    (index, content_hash): (usize, Uuid),
     actor: &Actor,
     event: &NewEvent,
     facts: &Facts,
@@ -81,8 +88,11 @@ pub(super) fn prepare(
 ) -> Preparation {
     let role = match permitted(actor, event, facts) {
         Ok(role) => role,
-        Err(outcome) => return Preparation::Done(outcome),
+        Err(outcome) => return Preparation::Done(*outcome),
     };
+    if holds::is_key(&event.key) {
+        return Preparation::TooOld(key_of_a_hold());
+    }
     let (metric, amount, occurred_at, user_id) = match &event.content {
         Content::Usage { metric, amount } => {
             (metric.as_str(), amount.as_decimal(), event.occurred_at(), attributed_user(actor, event))
@@ -92,6 +102,8 @@ pub(super) fn prepare(
             Some(original) if original.kind == "usage" => {
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
+            // What it counted is not known any more. Sent again, a correction of then is still a duplicate.
+            Some(original) if original.kind == "archived" => return Preparation::TooOld(event_archived()),
             Some(_) => return Preparation::Done(reversal_of_reversal()),
             None => return Preparation::NeedsOriginal(role),
         },
@@ -110,17 +122,12 @@ pub(super) fn prepare(
     let Some(counter) = facts.counter_at(event.tenant_id, metric, occurred_at) else {
         return Preparation::NeedsCounter(metric.to_owned(), occurred_at);
     };
-    let found = &facts.counters[counter];
-    if !may_go_back && found.historic {
-        return Preparation::TooOld(before_the_tenant());
-    }
-    let accepted_until = found.period_end.saturating_add(late_window);
-    if !may_go_back && accepted_until.is_ok_and(|until| event.received_at > until) {
-        return Preparation::TooOld(too_old(late_window));
+    if let Some(invalid) = too_late(&facts.counters[counter], event.received_at, may_go_back, late_window) {
+        return Preparation::TooOld(invalid);
     }
     Preparation::Ready(Prepared {
         index,
-        content_hash: event.content_hash(),
+        content_hash,
         occurred_at,
         counter,
         amount,
@@ -161,6 +168,15 @@ pub(super) fn unknown_key() -> Outcome {
     Outcome::Invalid(Invalid::new("unknown_key", "reverses", "no event of this tenant has that idempotency key"))
 }
 
+/// A correction names an event that has left.
+fn event_archived() -> Invalid {
+    Invalid::new(
+        "event_archived",
+        "reverses",
+        "that event is so old that it was archived, and cannot be taken back: give a credit instead",
+    )
+}
+
 /// A correction names a correction.
 pub(super) fn reversal_of_reversal() -> Outcome {
     Outcome::Invalid(Invalid::new(
@@ -171,24 +187,24 @@ pub(super) fn reversal_of_reversal() -> Outcome {
 }
 
 /// Whether the caller may record this event; the role of the user it is attributed to.
-fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Outcome> {
+fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Box<Outcome>> {
     let needed = match event.content {
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
     match facts.reach(*actor, event.tenant_id, event.team_id) {
-        Reach::Nothing => return Err(Outcome::Foreign),
-        Reach::TeamInactive => return Err(Outcome::TeamInactive),
-        Reach::Permissions(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Reach::Nothing => return Err(Box::new(Outcome::Foreign)),
+        Reach::TeamInactive => return Err(Box::new(Outcome::TeamInactive)),
+        Reach::Permissions(has) if !has.contains(needed) => return Err(Box::new(Outcome::Forbidden(needed))),
         Reach::Permissions(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {
-            return Err(Outcome::Invalid(Invalid::new(
+            return Err(Box::new(Outcome::Invalid(Invalid::new(
                 "user_not_allowed",
                 "userId",
                 "a user's token records its own usage; leave userId out or use an API key",
-            )));
+            ))));
         }
         return Ok(match event.team_id {
             Some(team) => facts.team_role(team, *user),
@@ -199,11 +215,11 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         None => Ok(None),
         Some(user) => match facts.named_role(event.tenant_id, user) {
             Some(role) => Ok(Some(role)),
-            None => Err(Outcome::Invalid(Invalid::new(
+            None => Err(Box::new(Outcome::Invalid(Invalid::new(
                 "unknown_user",
                 "userId",
                 "no member of this tenant, or of a team of its, has that id; add the member first or leave userId out",
-            ))),
+            )))),
         },
     }
 }
@@ -238,6 +254,31 @@ fn outside_time(
         return Some(Preparation::TooOld(too_old(late_window)));
     }
     None
+}
+
+/// What is wrong with an event of a counter whose period takes none any more, at least from callers who may not go back.
+pub(super) fn too_late(
+    counter: &CounterRow,
+    received_at: Timestamp,
+    may_go_back: bool,
+    late_window: SignedDuration,
+) -> Option<Invalid> {
+    if may_go_back {
+        return None;
+    }
+    if counter.historic {
+        return Some(before_the_tenant());
+    }
+    let accepted_until = counter.period_end.saturating_add(late_window);
+    accepted_until.is_ok_and(|until| received_at > until).then(|| too_old(late_window))
+}
+
+fn key_of_a_hold() -> Invalid {
+    Invalid::new(
+        "reserved_key",
+        "idempotencyKey",
+        "`hold:` with a UUID is the key of the event that a hold becomes: commit the hold, or use another key",
+    )
 }
 
 fn too_old(late_window: SignedDuration) -> Invalid {

@@ -335,109 +335,121 @@ async fn values_are_texts_numbers_and_truth_values() {
     world.books_are_right().await;
 }
 
+/// What the tasks of the test under load have in common.
+#[derive(Clone)]
+struct Load {
+    world: Arc<World>,
+    tenant: Uuid,
+    is_over: Arc<AtomicBool>,
+    compared: Arc<AtomicUsize>,
+}
+
+impl Load {
+    fn goes_on(&self) -> bool {
+        !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Records usage of all hours, most of them folded by then, and takes some of it back.
+    async fn write(self, number: u64, recorder: Recorder) {
+        let mut random = StdRng::seed_from_u64(100 + number);
+        for round in 0..40 {
+            let name = format!("w{number}-{round}-");
+            let mut events = some_usage(&self.world, self.tenant, &name, &mut random, 5 * 24);
+            events.truncate(random.random_range(1..30));
+            if round % 3 == 2 {
+                let back = format!("w{number}-{}-0", round - 1);
+                events.push(self.world.reversal(self.tenant, &format!("{name}back"), &back));
+            }
+            for answer in recorder.record(Actor::System, &events).await {
+                answer.unwrap();
+            }
+        }
+    }
+
+    /// Days end, and are folded in small steps.
+    async fn fold(self) {
+        let mut days = 0;
+        while self.goes_on() {
+            self.world.keep_up(Portions { sums: 20, events: 50 }).await;
+            days = (days + 1) % 4;
+            self.world.env.clock.set(at(&format!("2026-03-{}T10:30:00Z", 18 + days)));
+        }
+    }
+
+    /// The catalog declares and takes back; a period is cut now and then.
+    async fn change(self) {
+        let lists = [json!({}), json!({ "tokens": { "dimensions": ["region", "model"] } })];
+        let mut turn = 0;
+        while self.goes_on() {
+            turn += 1;
+            self.world.declare(lists[usize::from(turn % 3 != 0)].clone()).await;
+            if turn % 2 == 0 && turn < 20 {
+                let anchor = at("2026-03-15T13:20:00Z").checked_add(SignedDuration::from_hours(turn * 3)).unwrap();
+                self.world.new_anchor(self.tenant, "pro", anchor).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Compares reports with the events of their own snapshot.
+    async fn read(self, number: u64) {
+        let (world, tenant) = (&self.world, self.tenant);
+        let mut random = StdRng::seed_from_u64(number);
+        let mut last = 0;
+        while self.goes_on() {
+            let tx = world.db.read_as_service("test", &[tenant]).await.unwrap();
+            let (from, to) = SPANS[random.random_range(0..SPANS.len())];
+            let (span, group) = ((at(from), at(to)), GROUPS[random.random_range(0..GROUPS.len())]);
+            match reported(&tx, tenant, span, group, world.now()).await {
+                Ok(sums) => {
+                    assert_eq!(sums, naive(&tx, tenant, span, group).await, "{from} to {to} by {group}");
+                    self.compared.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(ReportError::NotSummed { .. } | ReportError::Undeclared(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+            // What was answered is never taken back: corrections are events, too.
+            let all = (at("2026-03-01T00:00:00Z"), at("2026-06-01T00:00:00Z"));
+            let sums = reported(&tx, tenant, all, "metric", world.now()).await.unwrap();
+            let count = sums.iter().map(|sum| sum.3).sum();
+            assert!(count >= last, "{count} events after {last}");
+            last = count;
+            tx.rollback().await.unwrap();
+        }
+    }
+}
+
 /// Writers of two replicas, late events into folded days, corrections, folding, catalogs that change and periods that
 /// are cut, all at once; and readers who compare every report with the events in their own snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn reports_equal_their_events_at_every_moment_under_load() {
-    const WRITERS: usize = 4;
-    const ROUNDS: usize = 40;
     let world = Arc::new(World::with_pool(16).await);
-    let t = world.user().await;
+    let tenant = world.user().await;
     world.env.clock.set(at("2026-03-17T10:30:00Z"));
-    let other = {
-        let db = Database::new(&world.test.logins).unwrap();
-        Recorder::new(db, world.env.clone(), GroupSettings { late_window: LATE_WINDOW })
-    };
-    let is_over = Arc::new(AtomicBool::new(false));
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let (world, recorder) =
-            (Arc::clone(&world), if writer % 2 == 0 { world.recorder.clone() } else { other.clone() });
-        writers.spawn(async move {
-            let mut random = StdRng::seed_from_u64(100 + writer as u64);
-            for round in 0..ROUNDS {
-                let name = format!("w{writer}-{round}-");
-                let mut events = some_usage(&world, t, &name, &mut random, 5 * 24);
-                events.truncate(random.random_range(1..30));
-                if round % 3 == 2 {
-                    let back = format!("w{writer}-{}-0", round - 1);
-                    events.push(world.reversal(t, &format!("{name}back"), &back));
-                }
-                for answer in recorder.record(Actor::System, &events).await {
-                    answer.unwrap();
-                }
-            }
-        });
+    let other = Database::new(&world.test.logins).unwrap();
+    let other = Recorder::new(other, world.env.clone(), GroupSettings { late_window: LATE_WINDOW });
+    let load = Load { world: Arc::clone(&world), tenant, is_over: Arc::default(), compared: Arc::default() };
+    let (mut writers, mut others) = (JoinSet::new(), JoinSet::new());
+    for number in 0..4 {
+        let recorder = if number % 2 == 0 { world.recorder.clone() } else { other.clone() };
+        writers.spawn(load.clone().write(number, recorder));
     }
-    let mut others = JoinSet::new();
-    // Days end, and are folded in small steps.
-    {
-        let (world, is_over) = (Arc::clone(&world), Arc::clone(&is_over));
-        others.spawn(async move {
-            let mut days = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                world.keep_up(Portions { sums: 20, events: 50 }).await;
-                days = (days + 1) % 4;
-                world.env.clock.set(at(&format!("2026-03-{}T10:30:00Z", 18 + days)));
-            }
-        });
-    }
-    // The catalog declares and takes back; a period is cut now and then.
-    {
-        let (world, is_over) = (Arc::clone(&world), Arc::clone(&is_over));
-        others.spawn(async move {
-            let lists = [json!({}), json!({ "tokens": { "dimensions": ["region", "model"] } })];
-            let mut turn = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                turn += 1;
-                world.declare(lists[usize::from(turn % 3 != 0)].clone()).await;
-                if turn % 2 == 0 && turn < 20 {
-                    let anchor = at("2026-03-15T13:20:00Z").checked_add(SignedDuration::from_hours(turn * 3)).unwrap();
-                    world.new_anchor(t, "pro", anchor).await;
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-    let compared = Arc::new(AtomicUsize::new(0));
-    for reader in 0..2_u64 {
-        let (world, is_over, compared) = (Arc::clone(&world), Arc::clone(&is_over), Arc::clone(&compared));
-        others.spawn(async move {
-            let mut random = StdRng::seed_from_u64(reader);
-            let mut last = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let tx = world.db.read_as_service("test", &[t]).await.unwrap();
-                let (from, to) = SPANS[random.random_range(0..SPANS.len())];
-                let (span, group) = ((at(from), at(to)), GROUPS[random.random_range(0..GROUPS.len())]);
-                match reported(&tx, t, span, group, world.now()).await {
-                    Ok(sums) => {
-                        assert_eq!(sums, naive(&tx, t, span, group).await, "{from} to {to} by {group}");
-                        compared.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Err(ReportError::NotSummed { .. } | ReportError::Undeclared(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-                // What was answered is never taken back: corrections are events, too.
-                let all = (at("2026-03-01T00:00:00Z"), at("2026-06-01T00:00:00Z"));
-                let sums = reported(&tx, t, all, "metric", world.now()).await.unwrap();
-                let count = sums.iter().map(|sum| sum.3).sum();
-                assert!(count >= last, "{count} events after {last}");
-                last = count;
-                tx.rollback().await.unwrap();
-            }
-        });
-    }
+    others.spawn(load.clone().fold());
+    others.spawn(load.clone().change());
+    others.spawn(load.clone().read(0));
+    others.spawn(load.clone().read(1));
     while let Some(ended) = writers.join_next().await {
         ended.unwrap();
     }
-    is_over.store(true, Ordering::Relaxed);
+    load.is_over.store(true, Ordering::Relaxed);
     while let Some(ended) = others.join_next().await {
         ended.unwrap();
     }
-    assert!(compared.load(Ordering::Relaxed) > 20, "{compared:?} reports were compared");
+    let compared = load.compared.load(Ordering::Relaxed);
+    assert!(compared > 20, "{compared} reports were compared");
     world.books_are_right().await;
     world.declare(json!({ "tokens": { "dimensions": ["region", "model"] } })).await;
     world.keep_up(Portions::default()).await;
-    world.reports_are_sums(t, SPANS).await;
+    world.reports_are_sums(tenant, SPANS).await;
     world.books_are_right().await;
 }

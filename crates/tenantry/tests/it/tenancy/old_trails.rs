@@ -33,6 +33,9 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V16__addresses.sql"),
     include_str!("../../../migrations/V17__indexes.sql"),
     include_str!("../../../migrations/V18__counters.sql"),
+    include_str!("../../../migrations/V19__holds.sql"),
+    include_str!("../../../migrations/V20__spend.sql"),
+    include_str!("../../../migrations/V21__retention.sql"),
     include_str!("../../../migrations/V22__report_rollups.sql"),
 ];
 
