@@ -33,7 +33,7 @@ async fn a_hold_is_taken_and_committed_and_shows_everywhere() {
     });
     assert_eq!(taken.body, figures);
     let check = app.within(&owner, acme, "GET", "/api/usage/check?metric=calls&amount=39.6", &Value::Null).await;
-    let expected = json!({ "allowed": false, "total": "0", "included": "100", "remaining": "39.5", "held": "60.5", "wouldOverage": "0.1" });
+    let expected = json!({ "allowed": false, "reason": "usage_limit_exceeded", "total": "0", "included": "100", "remaining": "39.5", "held": "60.5", "wouldOverage": "0.1" });
     assert_eq!(check.body, expected);
     let report = app.within(&owner, acme, "GET", "/api/usage/report", &Value::Null).await;
     let limit = &report.body["subscription"]["limits"]["calls"];

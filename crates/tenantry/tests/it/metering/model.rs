@@ -23,7 +23,7 @@ use super::world::{World, word};
 /// Worlds, since the periods of all earlier lives go on in theirs; lives that are led in each, and steps of each.
 const WORLDS: u64 = 5;
 const LIVES: u64 = 15;
-const STEPS: usize = 38;
+const STEPS: usize = 36;
 const TENANTS: usize = 3;
 const METRICS: [&str; 4] = ["calls", "tokens", "bytes", "exports"];
 /// What is used: most often what costs something.
@@ -236,7 +236,7 @@ impl Life {
     async fn step(&mut self, world: &World, seen: &mut HashMap<String, u32>) {
         let of = self.random.random_range(0..TENANTS);
         let plan = self.some(&["free", "pro"]);
-        match self.random.random_range(0..34) {
+        match self.random.random_range(0..33) {
             0..=8 => self.call(world, seen).await,
             9..=10 => self.calls_at_once(world).await,
             11..=13 => {
@@ -244,14 +244,14 @@ impl Life {
                 self.tenants[of].change_plan(plan, from);
                 world.change_plan(self.tenants[of].id, plan, from).await;
             }
-            14..=15 => {
+            14 => {
                 let from = self.some_instant(world.now());
                 self.tenants[of].set_anchor(plan, from, world.now());
                 world.new_anchor(self.tenants[of].id, plan, from).await;
             }
-            16..=20 => self.hold(world, seen).await,
-            21..=27 => self.settle(world, seen).await,
-            28 => {
+            15..=19 => self.hold(world, seen).await,
+            20..=26 => self.settle(world, seen).await,
+            27 => {
                 world.env.clock.advance(SignedDuration::from_mins(self.random.random_range(1..1000)));
             }
             _ => {
@@ -294,7 +294,7 @@ async fn random_lives_are_what_the_model_says() {
         leaving::everything_leaves(&world, &mut tenants).await;
     }
     assert!(adjusted > 15, "closed periods were hardly adjusted: {adjusted}");
-    assert!(emptied > 5, "anchors hardly overtook plan changes: {emptied}");
+    assert!(emptied > 1, "anchors hardly overtook plan changes: {emptied}");
     for kind in [
         "accepted",
         "duplicate",
