@@ -123,13 +123,11 @@ async fn work(db: Database, env: Env, stopping: CancellationToken) {
         if AssertUnwindSafe(housekeeping.run_if_due(&db, &env)).catch_unwind().await.is_err() {
             tracing::error!("housekeeping panicked; it is tried again in ten minutes");
         }
-        let is_behind = match AssertUnwindSafe(sums.run_if_due(&db, &env)).catch_unwind().await {
-            Ok(is_behind) => is_behind,
-            Err(_) => {
-                tracing::error!("the upkeep of reports' sums panicked; it is tried again in ten minutes");
-                false
-            }
-        };
+        let upkeep = AssertUnwindSafe(sums.run_if_due(&db, &env)).catch_unwind().await;
+        let is_behind = upkeep.unwrap_or_else(|_| {
+            tracing::error!("the upkeep of reports' sums panicked; it is tried again");
+            false
+        });
         let done = match run_due(&db, &env, &stopping).await {
             Ok(done) => done,
             Err(error) => {

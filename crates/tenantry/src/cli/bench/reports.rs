@@ -96,7 +96,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchReports) 
         Failure::usage("--url must begin with http://: the benchmark asks the server itself, not a proxy with TLS")
     })?;
     let admin = migrate::connect(&admin).await?;
-    if !rows::is_past_row_security(&admin).await.map_err(failed)? {
+    if !rows::is_past_row_security(&admin).await.map_err(|error| failed(&error))? {
         return Err(Failure::usage("DATABASE_ADMIN_URL must name a superuser here: usage is made past row security"));
     }
     let (env, db) = (&session.env, &opened.db);
@@ -151,7 +151,7 @@ impl Stage<'_> {
         let (db, (start, end)) = (&self.opened.db, self.span);
         let load =
             Load { tenant: self.tenant, start, end, events: bench.events, users: bench.users, values: bench.values };
-        rows::fill(&self.admin, &load).await.map_err(failed)?;
+        rows::fill(&self.admin, &load).await.map_err(|error| failed(&error))?;
         let later = |at: Timestamp, hours: i64| {
             at.checked_add(SignedDuration::from_hours(hours)).map_err(|error| Failure::wrong(error.to_string()))
         };
@@ -160,8 +160,8 @@ impl Stage<'_> {
         let began = Instant::now();
         rollups::fold_all(db, self.tenant, end).await?;
         let folding_seconds = began.elapsed().as_secs_f64();
-        rows::analyze(&self.admin).await.map_err(failed)?;
-        let dimension = rows::dimension(&self.admin, self.tenant).await.map_err(failed)?;
+        rows::analyze(&self.admin).await.map_err(|error| failed(&error))?;
+        let dimension = rows::dimension(&self.admin, self.tenant).await.map_err(|error| failed(&error))?;
         for (name, span) in [("whole", self.span), ("odd", odd)] {
             lines.push(self.line("by user", name, span, "&groupBy=user").await?);
             lines.push(self.line("by day", name, span, "&groupBy=day").await?);
@@ -175,7 +175,7 @@ impl Stage<'_> {
         }
         let (naive, naive_ms) = self.naive().await?;
         self.check(naive).await?;
-        let (hour_rows, day_rows) = rows::count(&self.admin, self.tenant).await.map_err(failed)?;
+        let (hour_rows, day_rows) = rows::count(&self.admin, self.tenant).await.map_err(|error| failed(&error))?;
         let BenchReports { events, users, values, .. } = *bench;
         Ok(Measured { events, users, values, hour_rows, day_rows, folding_seconds, naive_ms, lines })
     }
@@ -201,7 +201,7 @@ impl Stage<'_> {
     /// The sum over all events, by user, as the database does it without sums; and how many milliseconds that takes.
     async fn naive(&self) -> Result<(rust_decimal::Decimal, f64), Failure> {
         let began = Instant::now();
-        let total = rows::naive(&self.admin, self.tenant, self.span).await.map_err(failed)?;
+        let total = rows::naive(&self.admin, self.tenant, self.span).await.map_err(|error| failed(&error))?;
         Ok((total, began.elapsed().as_secs_f64() * 1000.0))
     }
 
@@ -219,15 +219,15 @@ impl Stage<'_> {
     }
 
     async fn clean_up(&self) -> Result<(), Failure> {
-        let removed = rows::remove(&self.admin, self.tenant).await.map_err(failed);
+        let removed = rows::remove(&self.admin, self.tenant).await.map_err(|error| failed(&error));
         let env = &self.session.env;
         keys::revoke(&self.opened.db, env, Actor::User(self.tenant), self.tenant, self.key_id).await?;
         removed
     }
 }
 
-fn failed(error: tokio_postgres::Error) -> Failure {
-    Failure::wrong(describe(&error))
+fn failed(error: &tokio_postgres::Error) -> Failure {
+    Failure::wrong(describe(error))
 }
 
 /// A connection that asks for one report.
