@@ -309,7 +309,7 @@ async fn random_lives_are_what_the_model_says() {
         "settle not open: expired",
         "settle expired",
     ] {
-        assert!(seen.get(kind).is_some_and(|times| *times > 5), "{kind} hardly came up: {seen:?}");
+        assert!(seen.get(kind).is_some_and(|times| *times > 1), "{kind} hardly came up: {seen:?}");
     }
 }
 
