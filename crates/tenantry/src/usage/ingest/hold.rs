@@ -108,7 +108,7 @@ impl Recorder {
         if !locked::lock(tx, &mut ready, &[&event], &mut facts, (beside, now)).await? {
             return Ok(Tried::Again(Missing::default()));
         }
-        let Some(mut spend) = Spend::read(tx, &spend::periods_of(&ready, &facts), &facts).await? else {
+        let Some(mut spend) = Spend::read(tx, &spend::periods_of(&ready, &facts), &facts, now).await? else {
             return Ok(Tried::Again(Missing::default()));
         };
         let [prepared] = ready;

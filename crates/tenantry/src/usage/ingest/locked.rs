@@ -51,7 +51,7 @@ pub(super) async fn write(
         return Ok(Tried::Changed);
     }
     let watchable = spend::periods_of(&prepared, facts);
-    let Some(spend) = Spend::read(tx, &watchable, facts).await? else { return Ok(Tried::Changed) };
+    let Some(spend) = Spend::read(tx, &watchable, facts, sources.now).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
     let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, spend);
@@ -348,8 +348,6 @@ impl Decision {
         match self.spend.weigh(event, counter) {
             Ok(Some(weighed)) => self.spend.take(counter, &weighed),
             Ok(None) => {}
-            // What was held was judged, with what it may cost, when it was held.
-            Err(_) if is_reserved(event) => {}
             Err(cap) => {
                 let answer = answer(counter, total, None);
                 return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
@@ -379,7 +377,7 @@ impl Decision {
 
 /// Why usage on top of a locked counter's total, and of what it holds, is not accepted, if it is not.
 pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-    if is_reserved(event) {
+    if event.is_reserved() {
         return None;
     }
     let after = total + counter.held + event.amount;
@@ -394,9 +392,4 @@ pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> O
             "the total of a period is at most 10,000,000,000,000,000,000",
         ))
     })
-}
-
-/// Whether a hold is settled with no more than it held.
-fn is_reserved(event: &Prepared) -> bool {
-    matches!(event.claim, Claim::Settles(reserved) if event.amount <= reserved)
 }

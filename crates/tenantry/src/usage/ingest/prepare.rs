@@ -157,6 +157,11 @@ pub(super) fn prepare_in_group(
 }
 
 impl Prepared {
+    /// Whether it settles a hold with no more than that held: it was judged when it was held.
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self.claim, Claim::Settles(reserved) if self.amount <= reserved)
+    }
+
     /// What a correction of this event counts, and where: where the event counted.
     pub(super) fn taken_back(&self) -> Self {
         Self { amount: -self.amount, ..self.clone() }

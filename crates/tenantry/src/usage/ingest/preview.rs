@@ -18,6 +18,7 @@ use super::facts::{self, Facts, Need};
 use super::group::{ATTEMPTS, Member, Missing, Recorder, Tried};
 use super::prepare::Prepared;
 use super::repeats;
+use super::spend::{self, CounterKey};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::{charges as charge_rows, commit};
 use crate::storage::{StoreError, Tx};
@@ -115,6 +116,9 @@ impl Recorder {
             repeats::find(tx, sorted.too_old, group, &mut sorted.ready, &mut sorted.outcomes, &mut facts).await?;
         }
         let keys = Keys::of(&sorted.ready, &facts);
+        // Whatever the decision locks is locked from the beginning, so that all of it is in order.
+        let beside = spend::counters_beside(tx, &spend::periods_of(&sorted.ready, &facts)).await?;
+        keys.and(beside).lock(tx).await?;
         let locked = keys.lock(tx).await?;
         if !keys.hold(&locked, &sorted.ready, &facts) {
             return Ok(Looked::Again);
@@ -141,6 +145,11 @@ impl Keys {
             (counter.tenant_id, counter.metric.clone(), counter.period_start)
         };
         Self(ready.iter().map(key).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// These and others, in key order.
+    fn and(&self, others: Vec<CounterKey>) -> Self {
+        Self(self.0.iter().cloned().chain(others).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// Locks them and reads them as they are in this transaction.

@@ -152,7 +152,10 @@ impl Recorder {
             }
             // Somebody recorded an event under the hold's key, before such keys were kept for holds.
             Some(Outcome::Duplicate(answer)) => Err(HoldError::declined(Outcome::Conflict(answer))),
-            Some(refused) => Err(HoldError::declined(refused)),
+            Some(mut refused) => {
+                spend::hide_money(&mut refused, (&actor, &event), facts);
+                Err(HoldError::declined(refused))
+            }
             None => Err(StoreError::corrupt("hold", "its event was left without an outcome").into()),
         }
     }

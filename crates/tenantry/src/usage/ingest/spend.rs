@@ -86,8 +86,9 @@ impl Spend {
         tx: &Tx,
         periods: &BTreeSet<PeriodKey>,
         facts: &Facts,
+        now: Timestamp,
     ) -> Result<Option<Self>, StoreError> {
-        let found = period::read(tx, periods).await?;
+        let found = period::read(tx, periods, now).await?;
         let locked: BTreeSet<CounterKey> = facts.counters.iter().map(key).collect();
         for period in found.values() {
             if period.counters.iter().any(|one| judges(&period.watched, one) && !locked.contains(&key(one))) {
@@ -103,12 +104,14 @@ impl Spend {
         Ok(Some(Self { periods: found.into_iter().map(|(key, period)| (key, judged(period))).collect() }))
     }
 
-    /// What an event would make its metric cost, where its tenant watches that; or the cap that refuses it.
+    /// What an event would make its metric cost, where its tenant watches that; or the cap that refuses it. What was
+    /// held is refused by none.
     pub(super) fn weigh(&mut self, event: &Prepared, counter: &CounterRow) -> Result<Option<Weighed>, SpendCap> {
         let Some(judged) = self.periods.get_mut(&(counter.tenant_id, counter.period_start)) else { return Ok(None) };
         let weighed = weighed(&judged.period, event.occurred_at, counter, Quantity::from_decimal(event.amount));
         match passed(&judged.period, weighed.as_ref()) {
             None => Ok(weighed),
+            Some(_) if event.is_reserved() => Ok(weighed),
             Some(cap) => {
                 judged.refused_by.insert(cap.of_metric.then(|| counter.metric.clone()));
                 Err(cap)

@@ -86,6 +86,6 @@ impl Recorder {
             let key = (counter.tenant_id, counter.period_start);
             spend::may_cost(counter, question.at).then_some(key)
         });
-        period::read(tx, &asked.collect()).await
+        period::read(tx, &asked.collect(), self.env.clock.now()).await
     }
 }

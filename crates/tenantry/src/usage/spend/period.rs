@@ -10,6 +10,7 @@ use tenantry_domain::spend::{Caps, Meter, MeterSegment, PeriodSpend};
 use uuid::Uuid;
 
 use super::super::charges::FALLBACK_CURRENCY;
+use super::super::holds;
 use super::super::plans::PlanBook;
 use super::watch::{self, Watched, Watches};
 use crate::storage::usage::facts::CounterRow;
@@ -51,13 +52,17 @@ impl Period {
 }
 
 /// Those of these periods whose tenants watch their spend, as they are in these statements. Periods from before a
-/// tenant was here are never charged, and not among them.
-pub async fn read(tx: &Tx, wanted: &BTreeSet<PeriodKey>) -> Result<BTreeMap<PeriodKey, Period>, StoreError> {
+/// tenant was here are never charged, and not among them. What is held is what has not expired at `now`.
+pub async fn read(
+    tx: &Tx,
+    wanted: &BTreeSet<PeriodKey>,
+    now: Timestamp,
+) -> Result<BTreeMap<PeriodKey, Period>, StoreError> {
     if wanted.is_empty() {
         return Ok(BTreeMap::new());
     }
     let (tenants, starts): (Vec<Uuid>, Vec<Timestamp>) = wanted.iter().copied().unzip();
-    let (watches, counters, segments, amounts) = tokio::try_join!(
+    let (watches, mut counters, segments, amounts) = tokio::try_join!(
         watch::of_tenants(tx, &tenants),
         rows::counters_of_periods(tx, &tenants, &starts),
         segments::segments_of(tx, &tenants, &starts),
@@ -66,6 +71,7 @@ pub async fn read(tx: &Tx, wanted: &BTreeSet<PeriodKey>) -> Result<BTreeMap<Peri
     if watches.is_empty() {
         return Ok(BTreeMap::new());
     }
+    holds::leave_out_expired(tx, &mut counters, now).await?;
     let mut plans = PlanBook::default();
     plans.fetch(tx, segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version))).await?;
     let ended: HashMap<_, Decimal> = amounts.into_iter().map(|(key, number, amount)| ((key, number), amount)).collect();

@@ -59,7 +59,7 @@ impl Period {
 pub async fn tell_standing(tx: &Tx, env: &Env, tenant: Uuid) -> Result<(), StoreError> {
     let open: BTreeSet<PeriodKey> =
         rows::open_counters(tx, &[tenant]).await?.iter().map(|counter| (tenant, counter.period_start)).collect();
-    for period in period::read(tx, &open).await?.values() {
+    for period in period::read(tx, &open, env.clock.now()).await?.values() {
         for alert in &period.watched.alerts {
             if period.accrued(alert.metric.as_deref()) >= alert.amount_minor {
                 period.tell_alert(tx, env, alert).await?;

@@ -217,6 +217,14 @@ async fn a_team_is_capped_with_its_owner_and_told_no_amount() {
             assert_eq!(app.in_team(token, team, method, path, &body).await.status, 403, "{method} {path}");
         }
     }
+    let wish = |amount: &str| json!({ "metric": "tokens", "amount": amount });
+    tells_no_money(&app.in_team(&mate, team, "POST", "/api/usage/holds", &wish("2")).await);
+    let held = app.in_team(&mate, team, "POST", "/api/usage/holds", &wish("0.5")).await;
+    assert_eq!(held.status, 201, "{held:?}");
+    let path = format!("/api/usage/holds/{}", held.body["id"].as_str().unwrap());
+    tells_no_money(&app.in_team(&mate, team, "POST", &format!("{path}/commit"), &json!({ "amount": "2" })).await);
+    let released = app.in_team(&mate, team, "POST", &format!("{path}/release"), &json!({})).await;
+    assert_eq!(released.status, 200, "{released:?}");
     let own = app.call(&owner, "POST", "/api/usage", &event("b", "tokens", "2")).await;
     assert_eq!(own.body["spend"]["capCents"], 16, "{own:?}");
     assert_eq!(app.in_team(&mate, team, "POST", "/api/usage", &event("b", "tokens", "1")).await.status, 201);

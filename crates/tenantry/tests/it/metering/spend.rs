@@ -2,6 +2,7 @@
 
 mod alerts;
 mod caps;
+mod holds;
 mod race;
 
 use serde_json::json;
