@@ -36,7 +36,7 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V19__holds.sql"),
     include_str!("../../../migrations/V20__spend.sql"),
     include_str!("../../../migrations/V21__retention.sql"),
-    include_str!("../../../migrations/V22__report_rollups.sql"),
+    include_str!("../../../migrations/V23__report_rollups.sql"),
 ];
 
 /// Two entries with hashes that were computed outside of this program, and one that somebody blanked by hand.
