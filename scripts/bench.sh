@@ -16,12 +16,7 @@ TENANTRY_USER_DATABASE_URL=$("${tenantry[@]}" database url --as user) \
     >"$data/second/banner" 2>"$data/second/server.log" &
 second=$!
 trap 'kill -INT $second $server 2>/dev/null; wait 2>/dev/null || true; rm -rf "$data"' EXIT
-for _ in $(seq 600); do
-    grep -q Next "$data/second/banner" && break
-    kill -0 $second 2>/dev/null || { cat "$data/second/server.log" >&2; exit 1; }
-    sleep 0.1
-done
-second_url=$(sed -n 's/^ *API *//p' "$data/second/banner")
+second_url=$(wait_for_banner $second "$data/second")
 
 shift
 "${tenantry[@]}" bench --suite --url "$url" --second-url "$second_url" "$@"

@@ -9,7 +9,7 @@ use tenantry_domain::quantity::Quantity;
 use tokio_postgres::Config as Connect;
 use uuid::Uuid;
 
-use super::http::{self, Asker, Sender};
+use super::http::{self, Asker, Caller, Sender};
 use super::measure::{self, Figure, Names};
 use super::statements::Statements;
 use super::ways::{Copy, Direct, NaiveWay, SingleWay};
@@ -210,20 +210,24 @@ impl<'a> Stage<'a> {
         let tenants = self.spread(count);
         let mut tasks = Vec::new();
         for task in 0..connections {
-            let authority = self.server(task % servers.max(1))?;
-            tasks.push(Sender {
-                connection: http::connect(&authority).await?,
-                authority,
-                key: Arc::clone(&self.secret),
-                metric: Arc::clone(&self.metric),
-                tenants: Arc::clone(&tenants),
-                names: self.names(&format!("h{batch}-{servers}"), count, round, task),
-                batch,
-                last: 0,
-                refused: 0,
-            });
+            let names = self.names(&format!("h{batch}-{servers}"), count, round, task);
+            let caller = self.caller(task % servers.max(1), &tenants, names).await?;
+            tasks.push(Sender { caller, batch, last: 0, refused: 0 });
         }
         measure::run(tasks, self.time).await
+    }
+
+    /// A connection to one of the servers.
+    async fn caller(&self, server: usize, tenants: &Arc<[Uuid]>, names: Names) -> Result<Caller, Failure> {
+        let authority = self.server(server)?;
+        Ok(Caller {
+            connection: http::connect(&authority).await?,
+            authority,
+            key: Arc::clone(&self.secret),
+            metric: Arc::clone(&self.metric),
+            tenants: Arc::clone(tenants),
+            names,
+        })
     }
 
     fn server(&self, index: usize) -> Result<Arc<str>, Failure> {
@@ -233,17 +237,10 @@ impl<'a> Stage<'a> {
 
     /// Checks over HTTP.
     pub(super) async fn checks(&self, count: usize, round: &str) -> Result<Figure, Failure> {
-        let authority = self.server(0)?;
+        let tenants = self.spread(count);
         let mut tasks = Vec::new();
         for task in 0..SINGLE_CONNECTIONS {
-            tasks.push(Asker {
-                connection: http::connect(&authority).await?,
-                authority: Arc::clone(&authority),
-                key: Arc::clone(&self.secret),
-                metric: Arc::clone(&self.metric),
-                tenants: self.spread(count),
-                names: self.names("check", count, round, task),
-            });
+            tasks.push(Asker(self.caller(0, &tenants, self.names("check", count, round, task)).await?));
         }
         measure::run(tasks, self.time).await
     }

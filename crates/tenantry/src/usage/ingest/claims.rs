@@ -16,7 +16,7 @@ pub(super) struct Keys {
     /// Positions in the group of the first event of each key, sorted by (tenant, key).
     pub(super) firsts: Vec<usize>,
     /// Events that repeat a key of the group: (position, position of the first).
-    pub(super) repeats: HashMap<usize, usize>,
+    repeats: HashMap<usize, usize>,
 }
 
 impl Keys {
@@ -58,13 +58,35 @@ impl Keys {
 
 /// Keys that were claimed, with those that had been there before.
 pub(super) struct Claimed {
-    pub(super) keys: Keys,
-    pub(super) known: HashMap<(Uuid, String), KnownKey>,
+    keys: Keys,
+    /// What was there, by the position of the key's first event.
+    known: HashMap<usize, KnownKey>,
 }
 
 impl Claimed {
-    pub(super) fn new(keys: Keys, known: Vec<KnownKey>) -> Self {
-        let known = known.into_iter().map(|known| ((known.tenant_id, known.key.clone()), known)).collect();
+    /// What the claim of these keys found.
+    pub(super) fn new(keys: Keys, known: Vec<KnownKey>, group: &[&NewEvent]) -> Self {
+        let first_of = |known: &KnownKey| {
+            let wanted = (known.tenant_id, known.key.as_str());
+            let key = |position: &usize| (group[*position].tenant_id, group[*position].key.as_str());
+            keys.firsts.binary_search_by_key(&wanted, key).ok().map(|place| keys.firsts[place])
+        };
+        let known = known.into_iter().filter_map(|known| first_of(&known).map(|first| (first, known))).collect();
         Self { keys, known }
+    }
+
+    /// Positions of the events whose keys are theirs now, sorted by (tenant, key).
+    pub(super) fn won(&self) -> impl Iterator<Item = usize> {
+        self.keys.firsts.iter().copied().filter(|first| !self.known.contains_key(first))
+    }
+
+    /// Position of the first event of the group that has this one's key.
+    pub(super) fn first(&self, position: usize) -> usize {
+        self.keys.repeats.get(&position).copied().unwrap_or(position)
+    }
+
+    /// What this event's key stood for before the group.
+    pub(super) fn known(&self, position: usize) -> Option<&KnownKey> {
+        self.known.get(&self.first(position))
     }
 }

@@ -223,7 +223,7 @@ impl Recorder {
         let (tx, read) = begin_with!(self.db, "record_usage", &tenants, |tx| async {
             tokio::try_join!(biased; facts::read(tx, &needs, now), async {
                 let Some((keys, columns)) = early else { return Ok(None) };
-                Ok(Some(Claimed::new(keys, commit::claim_keys(tx, &columns).await?)))
+                Ok(Some(Claimed::new(keys, commit::claim_keys(tx, &columns).await?, events)))
             })
         })?;
         let about = About { group, events, hashes, now };

@@ -1,8 +1,8 @@
 //! The fast way: insert first, counters last, and let the counters' guard judge.
 //!
-//! Keys are claimed, all that nobody had; then events, counters and rollups go out in one round trip. The counter update holds the limit, the bounds and the segment against what the group was
-//! prepared with; where one counter disagrees, everything is rolled back and the group is decided under
-//! locks instead (`locked.rs`).
+//! Keys are claimed, all that nobody had; then events, counters, rollups and the commit go out in one round trip. The
+//! counter update holds the limit, the bounds and the segment against what the group was prepared with; where one
+//! counter disagrees, the transaction fails and the group is decided under locks instead (`locked.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -62,10 +62,15 @@ pub(super) async fn claim(
     facts: &Facts,
 ) -> Result<Claimed, StoreError> {
     let keys = Keys::of(prepared.iter().map(|event| event.index), group);
-    let by_position: HashMap<usize, &Prepared> = prepared.iter().map(|event| (event.index, event)).collect();
-    let firsts: Vec<&Prepared> = keys.firsts.iter().filter_map(|position| by_position.get(position).copied()).collect();
+    let firsts: Vec<&Prepared> = keys.firsts.iter().filter_map(|position| at(prepared, *position)).collect();
     let known = commit::claim_keys(tx, &columns::keys(&firsts, group, facts)).await?;
-    Ok(Claimed::new(keys, known))
+    Ok(Claimed::new(keys, known, group))
+}
+
+/// The event of this position; `prepared` is in order of positions.
+fn at(prepared: &[Prepared], position: usize) -> Option<&Prepared> {
+    let place = prepared.binary_search_by_key(&position, |event| event.index).ok()?;
+    prepared.get(place)
 }
 
 /// Writes a group whose keys are claimed, and commits it.
@@ -77,17 +82,7 @@ pub(super) async fn write(
     (facts, claimed): (&Facts, &Claimed),
     now: Timestamp,
 ) -> Result<Tried, StoreError> {
-    let by_position: HashMap<usize, &Prepared> = prepared.iter().map(|event| (event.index, event)).collect();
-    let new: Vec<&Prepared> = claimed
-        .keys
-        .firsts
-        .iter()
-        .filter(|position| {
-            let raw = group[**position];
-            claimed.known.is_empty() || !claimed.known.contains_key(&(raw.tenant_id, raw.key.clone()))
-        })
-        .filter_map(|position| by_position.get(position).copied())
-        .collect();
+    let new: Vec<&Prepared> = claimed.won().filter_map(|position| at(prepared, position)).collect();
     let sums = columns::sums(&new);
     let after = if new.is_empty() {
         tx.commit().await?;
@@ -136,11 +131,6 @@ fn outcomes(
     facts: &Facts,
 ) -> Vec<(usize, Outcome)> {
     let accepted: HashSet<usize> = new.iter().map(|event| event.index).collect();
-    let by_position: HashMap<usize, &Prepared> = if claimed.keys.repeats.is_empty() {
-        HashMap::new()
-    } else {
-        prepared.iter().map(|event| (event.index, event)).collect()
-    };
     let mut standing: HashMap<usize, (Decimal, Option<&CounterAfter>)> = HashMap::new();
     for (index, counter) in facts.counters.iter().enumerate() {
         let found = added.after.get(&index).copied();
@@ -161,19 +151,12 @@ fn outcomes(
                 return (event.index, Outcome::Accepted(answer(counter, entry.0, entry.1)));
             }
             let reply = answer(counter, entry.0, entry.1);
-            let first = claimed.keys.repeats.get(&event.index).and_then(|first| by_position.get(first));
-            let same = match (claimed.known.get(&(raw.tenant_id, raw.key.clone())), first) {
-                (Some(known), _) => {
-                    same_content(event, raw, known.content_hash, known.occurred_at, known.timestamp_given)
-                }
-                (None, Some(first)) => same_content(
-                    event,
-                    raw,
-                    first.content_hash,
-                    first.occurred_at,
-                    group[first.index].timestamp.is_some(),
-                ),
-                (None, None) => false,
+            let same = match claimed.known(event.index) {
+                Some(known) => same_content(event, raw, known.content_hash, known.occurred_at, known.timestamp_given),
+                None => at(prepared, claimed.first(event.index)).is_some_and(|first| {
+                    let given = group[first.index].timestamp.is_some();
+                    same_content(event, raw, first.content_hash, first.occurred_at, given)
+                }),
             };
             (event.index, if same { Outcome::Duplicate(reply) } else { Outcome::Conflict(reply) })
         })
