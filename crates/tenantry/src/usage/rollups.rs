@@ -18,11 +18,13 @@ use crate::write_tx;
 const AFTER_MIDNIGHT: SignedDuration = SignedDuration::from_mins(5);
 /// Tenants that are looked at in one go.
 const TENANTS_AT_ONCE: i64 = 200;
+/// Looks of which nothing may come before others have their turn.
+const LOOKS: usize = 50;
 
 /// How much one transaction does: what is recorded for the same counter waits for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Portions {
-    /// Sums of hours that are folded, give or take those of an hour.
+    /// Sums of hours that are folded, give or take those of an hour; 0 folds nothing.
     pub sums: i64,
     /// Earlier events that are summed, give or take those of an hour.
     pub events: i64,
@@ -45,8 +47,8 @@ pub struct Round {
     failed: bool,
 }
 
-/// Goes on with a round until it is through or `most` steps were taken; whether it is through. The round begins anew
-/// then.
+/// Goes on with a round until it is through, or `most` steps were taken or some thousand tenants looked at; whether it is
+/// through. The round begins anew then.
 pub async fn keep_up(
     db: &Database,
     env: &Env,
@@ -57,9 +59,16 @@ pub async fn keep_up(
         *round = Round { began: true, unsettled: unsettled(db).await?, ..Round::default() };
     }
     let now = env.clock.now();
-    let midnight = day_of(now.checked_sub(AFTER_MIDNIGHT).unwrap_or(now));
-    let mut steps = 0;
+    let midnight = match portions.sums {
+        0 => ALWAYS,
+        _ => day_of(now.checked_sub(AFTER_MIDNIGHT).unwrap_or(now)),
+    };
+    let (mut steps, mut looks) = (0, 0);
     loop {
+        if looks == LOOKS {
+            return Ok(false);
+        }
+        looks += 1;
         let Page { tenants, unfolded, undescribed } = page(db, round, midnight).await?;
         let Some(last) = tenants.last().copied() else {
             break;
@@ -188,10 +197,12 @@ async fn describe(db: &Database, key: &CounterKey, most: i64) -> Result<bool, St
             _ => ALWAYS,
         };
         // Events that are not kept any more cannot be summed: what is summed begins where they end.
-        let oldest = found.oldest.map_or(until, hour_of);
+        let oldest = found.oldest.map(hour_of);
         let (since, pending) = if dimensions::are_kept(tx, key, (since, until)).await? {
             (since, since > ALWAYS)
-        } else if dimensions::are_kept(tx, key, (oldest, until)).await? {
+        } else if let Some(oldest) = oldest
+            && dimensions::are_kept(tx, key, (oldest, until)).await?
+        {
             (oldest, false)
         } else {
             (dimensions::last_hour(tx, key).await?.map_or(until, next_hour).min(until), false)

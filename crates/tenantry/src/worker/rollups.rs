@@ -10,10 +10,14 @@ use crate::usage::rollups::{self, Portions, Round};
 const EVERY: SignedDuration = SignedDuration::from_mins(10);
 /// Steps that are taken before jobs have their turn.
 const STEPS: usize = 20;
+/// A server folds nothing before it has been up this long: a server of a release that does not know of folded days would
+/// add late events to their hours alone, and while servers are replaced there are some.
+const FOLDING_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// Remembers when the last round was through, and how far this one came.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
+    up_since: Option<Timestamp>,
     last: Option<Timestamp>,
     round: Round,
 }
@@ -25,7 +29,12 @@ impl Upkeep {
         if self.last.is_some_and(|last| now.duration_since(last) < EVERY) {
             return false;
         }
-        match rollups::keep_up(db, env, &mut self.round, (Portions::default(), STEPS)).await {
+        let up_since = *self.up_since.get_or_insert(now);
+        let mut portions = Portions::default();
+        if now.duration_since(up_since) < FOLDING_AFTER {
+            portions.sums = 0;
+        }
+        match rollups::keep_up(db, env, &mut self.round, (portions, STEPS)).await {
             Ok(false) => return true,
             Ok(true) => {}
             Err(error) => {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::http;
 use super::measure::{self, Figure, Work};
+use super::stage::authority;
 use crate::cli::output::table;
 use crate::cli::{Failure, Session};
 use crate::deployment::Deployment;
@@ -92,9 +93,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchReports) 
         return Err(Failure::usage("start the server first: tenantry serve --plans bench/plans.toml"));
     }
     let url = bench.url.clone().unwrap_or_else(|| format!("http://{}", session.config.listen));
-    let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).ok_or_else(|| {
-        Failure::usage("--url must begin with http://: the benchmark asks the server itself, not a proxy with TLS")
-    })?;
+    let authority = authority(&url)?;
     let admin = migrate::connect(&admin).await?;
     if !rows::is_past_row_security(&admin).await.map_err(|error| failed(&error))? {
         return Err(Failure::usage("DATABASE_ADMIN_URL must name a superuser here: usage is made past row security"));
@@ -121,7 +120,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchReports) 
         session,
         opened,
         admin,
-        authority: authority.into(),
+        authority,
         secret: minted.expose().into(),
         key_id: minted.id,
         tenant,

@@ -22,6 +22,8 @@ use uuid::Uuid;
 
 use super::world::{LATE_WINDOW, World, at, catalog, with_dimensions};
 
+mod fast_way;
+
 /// Metric, key, sum, number of events.
 type Sums = Vec<(String, Option<String>, String, i64)>;
 
