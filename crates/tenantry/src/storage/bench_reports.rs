@@ -104,18 +104,20 @@ async fn sums(admin: &Client, load: &Load) -> Result<(), Error> {
 
 /// Lets the planner know what is there, as time does.
 pub async fn analyze(admin: &Client) -> Result<(), Error> {
-    admin
-        .batch_execute(
-            "vacuum (analyze) tenantry.usage_rollups;
-             vacuum (analyze) tenantry.usage_day_rollups;
-             vacuum (analyze) tenantry.usage_user_totals;
-             vacuum (analyze) tenantry.usage_hour_totals;
-             vacuum (analyze) tenantry.usage_dimension_rollups;
-             vacuum (analyze) tenantry.usage_dimension_day_rollups;
-             analyze tenantry.tenant_usage;
-             analyze tenantry.usage_counters",
-        )
-        .await
+    // One by one: several statements at once are a transaction, in which nothing can be vacuumed.
+    for sql in [
+        "vacuum (analyze) tenantry.usage_rollups",
+        "vacuum (analyze) tenantry.usage_day_rollups",
+        "vacuum (analyze) tenantry.usage_user_totals",
+        "vacuum (analyze) tenantry.usage_hour_totals",
+        "vacuum (analyze) tenantry.usage_dimension_rollups",
+        "vacuum (analyze) tenantry.usage_dimension_day_rollups",
+        "analyze tenantry.tenant_usage",
+        "analyze tenantry.usage_counters",
+    ] {
+        admin.batch_execute(sql).await?;
+    }
+    Ok(())
 }
 
 /// The metric of the tenant that has a dimension, and the dimension.

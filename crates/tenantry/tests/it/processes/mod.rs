@@ -8,6 +8,7 @@ mod kills;
 mod logs;
 mod refusals;
 mod replicas;
+mod reports;
 mod retention;
 mod server;
 mod stripe;
