@@ -1,6 +1,7 @@
 //! The rules of billing as pure functions: no I/O, no clock, no chance. `now` is an argument.
 
 pub mod limit;
+pub mod metric;
 pub mod money;
 pub mod period;
 pub mod permission;
@@ -8,3 +9,4 @@ pub mod plan;
 pub mod pricing;
 pub mod quantity;
 pub mod slug;
+pub mod tally;

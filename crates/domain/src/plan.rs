@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::metric::MetricDefinition;
 use crate::money::{Currency, Rate};
 use crate::quantity::Quantity;
 
@@ -140,6 +141,9 @@ pub struct MetricTerms {
     /// Price of use above it; without, the included quantity is a hard limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overage: Option<OverageTerms>,
+    /// What the catalog says of the metric for all plans. It is kept with each plan, so that it has its versions.
+    #[serde(default, skip_serializing_if = "MetricDefinition::is_default")]
+    pub definition: MetricDefinition,
 }
 
 /// What comes with a plan in a period.
@@ -195,12 +199,14 @@ struct RawMetricTerms {
     allowance: Allowance,
     #[serde(default)]
     overage: Option<OverageTerms>,
+    #[serde(default)]
+    definition: MetricDefinition,
 }
 
 impl TryFrom<RawMetricTerms> for MetricTerms {
     type Error = TermsError;
-    fn try_from(RawMetricTerms { allowance, overage }: RawMetricTerms) -> Result<Self, TermsError> {
-        let terms = Self { allowance, overage };
+    fn try_from(RawMetricTerms { allowance, overage, definition }: RawMetricTerms) -> Result<Self, TermsError> {
+        let terms = Self { allowance, overage, definition };
         terms.check().map(|()| terms)
     }
 }
@@ -230,6 +236,9 @@ pub enum TermsError {
     /// What never ends has nothing above it.
     #[error("an unlimited metric has no overage")]
     UnlimitedWithOverage,
+    /// A hard limit where there can be none.
+    #[error("a percentile has no hard limit: give it overage, or unlimited = true instead of included")]
+    LimitedPercentile,
     /// A rate for no units.
     #[error("per must be at least 1")]
     PerZero,
@@ -301,6 +310,9 @@ impl MetricTerms {
         match (self.allowance, &self.overage) {
             (Allowance::Included(included), _) if included < Quantity::ZERO => Err(TermsError::NegativeIncluded),
             (Allowance::Unlimited, Some(_)) => Err(TermsError::UnlimitedWithOverage),
+            (Allowance::Included(_), None) if !self.definition.aggregation.can_be_limited() => {
+                Err(TermsError::LimitedPercentile)
+            }
             (_, Some(overage)) => overage.check(),
             (_, None) => Ok(()),
         }
@@ -342,6 +354,9 @@ pub enum CatalogError {
     /// Two currencies: a period under two plans could not be summed.
     #[error("plans charge in {0} and in {1}: all plans of a catalog charge in one currency")]
     TwoCurrencies(Currency, Currency),
+    /// Two definitions of a metric: a plan change in a period could not go on with it.
+    #[error("two plans define the metric {0:?} differently")]
+    TwoDefinitions(String),
 }
 
 impl Catalog {
@@ -361,6 +376,12 @@ impl Catalog {
             && let Some(second) = currencies.find(|currency| *currency != first)
         {
             return Err(CatalogError::TwoCurrencies(first, second));
+        }
+        let mut definitions: BTreeMap<&MetricName, &MetricDefinition> = BTreeMap::new();
+        for (name, terms) in plans.iter().flat_map(|plan| &plan.metrics) {
+            if *definitions.entry(name).or_insert(&terms.definition) != &terms.definition {
+                return Err(CatalogError::TwoDefinitions(name.to_string()));
+            }
         }
         let defaults: Vec<usize> =
             plans.iter().enumerate().filter(|(_, plan)| plan.default).map(|(position, _)| position).collect();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod limit;
+mod metric;
 mod money;
 mod period;
 mod period_derived;
@@ -10,6 +11,7 @@ mod plan;
 mod pricing;
 mod quantity;
 mod slug;
+mod tally;
 
 use tenantry_domain::quantity::Quantity;
 
