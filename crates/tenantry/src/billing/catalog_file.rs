@@ -3,6 +3,7 @@
 //! The file is written for people, so its form differs from the stored one ([`tenantry_domain::plan`]): `included`
 //! and `unlimited` stand beside each other, a single rate needs no tiers, `per` and `mode` have defaults.
 
+mod definitions;
 mod plans;
 mod table;
 mod terms;

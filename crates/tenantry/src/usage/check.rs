@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tenantry_domain::limit::Standing;
+use tenantry_domain::limit::Outlook;
 use tenantry_domain::quantity::Quantity;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub struct Question {
 /// The answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Where the metric stands.
-    Standing(Standing),
+    /// Where the metric stands, and what one more event is judged by.
+    Standing(Outlook),
     /// The caller may not see the tenant's usage.
     Forbidden,
     /// The owner of the caller's team has no plan to share.

@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::plans::PlanBook;
-use super::{anchor, charges, opening};
+use super::{anchor, charges, opening, recount};
 use crate::env::Env;
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, SegmentRow, SubscriptionRow};
@@ -106,6 +106,8 @@ pub async fn set_anchor(
     let moving = anchor::Moving { tx, env, tenant, anchor: at };
     let ended = if old.historic || old.start == at { Vec::new() } else { moving.cut(&old, at, terms).await?.0 };
     moving.follow(terms).await?;
+    recount::whole(tx, &ended).await?;
+    recount::whole(tx, &segments::lock_counters_from(tx, tenant, at).await?).await?;
     retake(tx, env, (tenant, at), terms).await?;
     charges::adjust_closed(tx, &ended, env, env.clock.now()).await?;
     let period = moving.period_at(at).await?;
@@ -132,6 +134,7 @@ pub async fn follow_anchor(
     segments::lock_counters_from(tx, tenant, at).await?;
     let moving = anchor::Moving { tx, env, tenant, anchor: at };
     moving.follow(terms).await?;
+    recount::whole(tx, &segments::lock_counters_from(tx, tenant, at).await?).await?;
     let current = moving.period_at(env.clock.now()).await?.or(moving.period_at(at).await?);
     let current = current.ok_or_else(|| StoreError::corrupt("anchor", "no period contains it"))?;
     let bounds = (current.start, current.end);
@@ -163,6 +166,7 @@ async fn retake(tx: &Tx, env: &Env, (tenant, at): (Uuid, Timestamp), terms: &New
             put_under(tx, &mut counter, &plans, &terms.limits).await?;
         }
     }
+    recount::segments(tx, &counters).await?;
     charges::adjust_closed(tx, &counters, env, env.clock.now()).await
 }
 
@@ -224,7 +228,8 @@ fn under(segment: &SegmentRow, terms: &NewTerms) -> SegmentRow {
     }
 }
 
-/// Writes what the ending segment used: the total, less what earlier segments used, less what lies beyond.
+/// Writes what the ending segment used: the total, less what earlier segments used, less what lies beyond. Of what is no
+/// sum that is computed when all segments are as they shall be.
 async fn end_segment(
     tx: &Tx,
     period: &PeriodRow,
@@ -232,6 +237,7 @@ async fn end_segment(
     counters: &[&CounterRow],
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    let counters = sums_of(counters);
     if counters.is_empty() {
         return Ok(());
     }
@@ -269,7 +275,7 @@ pub(super) async fn move_amounts(
     (since, until): (Timestamp, Timestamp),
     (loses, gains): (i32, Option<i32>),
 ) -> Result<(), StoreError> {
-    let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
+    let metrics: Vec<&str> = sums_of(counters).iter().map(|counter| counter.metric.as_str()).collect();
     let key = (period.tenant_id, period.start);
     let mut amounts = Vec::new();
     for (metric, amount, _) in segments::used_between(tx, key, &metrics, since, Some(until)).await? {
@@ -277,4 +283,9 @@ pub(super) async fn move_amounts(
         amounts.extend(gains.map(|sequence| ((key.0, metric, key.1), sequence, amount)));
     }
     commit::add_segment_amounts(tx, &amounts).await
+}
+
+/// The counters whose total is a sum: what is moved of them moves it.
+pub(super) fn sums_of<'a>(counters: &[&'a CounterRow]) -> Vec<&'a CounterRow> {
+    counters.iter().copied().filter(|counter| counter.aggregation == "sum").collect()
 }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use tenantry_domain::limit::Standing;
+use tenantry_domain::metric::Aggregation;
 use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::charges;
+use super::figures;
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
 use crate::storage::subscriptions::{self, CurrentSubscription};
@@ -21,17 +23,22 @@ use crate::storage::{StoreError, Tx};
 /// What one metric was used for between two instants.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricUsage {
-    /// Sum of amounts.
+    /// What its events make.
+    pub aggregation: Aggregation,
+    /// What that is: the sum of amounts, or another figure.
     pub total: Quantity,
     /// Number of events, corrections included.
     pub count: i64,
-    /// Sum by user; events that named no user are under none.
+    /// Sum by user; events that named no user are under none. Of a metric that is no sum only the figure of a user who is
+    /// asked for alone: figures of users do not add up.
     pub by_user: BTreeMap<Option<Uuid>, Quantity>,
 }
 
 /// Where a metric of the current plan stands in the current period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricLimit {
+    /// What its events make.
+    pub aggregation: Aggregation,
     /// Total, included and limit.
     pub standing: Standing,
     /// Whether use above included is priced rather than refused.
@@ -118,6 +125,14 @@ pub async fn report(
         metric.by_user.insert(user, amount);
         users.extend(user);
     }
+    for figure in figures::of(tx, (tenant, only), (from, to), None).await? {
+        let Some(metric) = usage.get_mut(&figure.metric) else { continue };
+        metric.aggregation = figure.aggregation;
+        if let Some(value) = figure.value {
+            metric.total = Quantity::from_decimal(value);
+            metric.by_user = only.map(|user| (Some(user), metric.total)).into_iter().collect();
+        }
+    }
     Ok(Report { from, to, current, usage, unique_users: users.len() })
 }
 
@@ -127,16 +142,31 @@ fn last_instant(to: Option<Timestamp>, now: Timestamp) -> Timestamp {
     to.map_or(now, |to| now.min(before(to)))
 }
 
-/// The sum of one metric over `[from, to)`, by default the current period, and how many events that is; `only` counts
-/// one user's.
+/// What one metric was used for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Total {
+    /// First instant that it covers.
+    pub from: Timestamp,
+    /// First instant that it does not cover.
+    pub to: Timestamp,
+    /// What its events make.
+    pub aggregation: Aggregation,
+    /// What that is.
+    pub total: Quantity,
+    /// Number of events, corrections included.
+    pub count: i64,
+}
+
+/// What the events of one metric make over `[from, to)`, by default the current period, and how many they are; `only`
+/// counts one user's.
 pub async fn total(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
     metric: &str,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
-) -> Result<(Timestamp, Timestamp, Quantity, i64), ReportError> {
-    let (_, place) = running(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+) -> Result<Total, ReportError> {
+    let (subscription, place) = running(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
     let (start, end) = place.bounds();
     let (from, to) = (from.unwrap_or(start), to.unwrap_or(end));
     if from >= to {
@@ -147,7 +177,11 @@ pub async fn total(
     let used = rows::used(tx, (tenant, only), (from, to), Some(metric)).await?;
     let sum: Decimal = used.iter().map(|row| row.amount).sum();
     let count = used.iter().map(|row| row.event_count).sum();
-    Ok((from, to, Quantity::from_decimal(sum), count))
+    let (aggregation, value) = match figures::of(tx, (tenant, only), (from, to), Some(metric)).await?.pop() {
+        Some(figure) => (figure.aggregation, figure.value),
+        None => (figures::defined(&subscription.definition, metric)?, None),
+    };
+    Ok(Total { from, to, aggregation, total: Quantity::from_decimal(value.unwrap_or(sum)), count })
 }
 
 /// The current period of a tenant; none where the caller sees no such tenant.
@@ -242,11 +276,20 @@ async fn limits(
         let total = counter.map_or(Decimal::ZERO, |counter| counter.total);
         let accrued = charges::accrue(total, &name, &segments, &own, &plans)?;
         let terms = plans.terms(&in_force.0, in_force.1, &name)?;
-        let allow_overages = plans.metric(&in_force.0, in_force.1, &name)?.is_some_and(|terms| terms.overage.is_some());
+        let named = plans.metric(&in_force.0, in_force.1, &name)?;
+        let allow_overages = named.is_some_and(|terms| terms.overage.is_some());
+        let defined = || named.map(|terms| terms.definition.aggregation.clone());
+        let aggregation = counter.map(CounterRow::tallied).transpose()?.unwrap_or_else(defined).unwrap_or_default();
         let standing = standing(counter, total, &terms);
         limits.insert(
             name,
-            MetricLimit { standing, allow_overages, accrued_minor: accrued.amount_minor, currency: accrued.currency },
+            MetricLimit {
+                aggregation,
+                standing,
+                allow_overages,
+                accrued_minor: accrued.amount_minor,
+                currency: accrued.currency,
+            },
         );
     }
     Ok(limits)

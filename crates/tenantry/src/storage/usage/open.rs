@@ -82,6 +82,8 @@ pub struct NewCounter {
     pub included: Option<Decimal>,
     /// The limit.
     pub hard_limit: Option<Decimal>,
+    /// What the total is of the events, as its text.
+    pub aggregation: String,
 }
 
 query! {
@@ -119,10 +121,10 @@ query! {
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
-             included, hard_limit)
+             included, hard_limit, aggregation)
         select * from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[])
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::text[])
         on conflict do nothing";
     service LAST_SEGMENTS = "
         select distinct on (s.tenant_id, s.period_start)
@@ -221,6 +223,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
     let in_plan: Vec<bool> = counters.iter().map(|counter| counter.in_plan).collect();
     let included: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.included).collect();
     let limits: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.hard_limit).collect();
+    let aggregations: Vec<&str> = counters.iter().map(|counter| counter.aggregation.as_str()).collect();
     tx.execute(
         &INSERT_COUNTERS,
         &[
@@ -235,6 +238,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
             &in_plan,
             &included,
             &limits,
+            &aggregations,
         ],
     )
     .await?;

@@ -24,9 +24,9 @@ pub struct UsedRow {
 query! {
     /// Through the counters of the periods that touch the span, so that only their rows are read. No period is longer
     /// than 31 days. An hour that holds the boundary of two periods has a row in each: a row begins where its part of
-    /// the hour does.
+    /// the hour does. Of metrics that are no sums the amounts may come to more than any total: cut where a decimal ends.
     both USED = "
-        select r.metric, r.user_id, sum(r.amount), sum(r.event_count)::bigint
+        select r.metric, r.user_id, least(sum(r.amount), 79000000000000000000), sum(r.event_count)::bigint
         from tenantry.usage_counters c
         join tenantry.usage_rollups r on r.tenant_id = c.tenant_id and r.metric = c.metric
             and r.period_start = c.period_start
@@ -36,6 +36,13 @@ query! {
           and ($5::uuid is null or r.user_id = $5)
         group by r.metric, r.user_id
         order by r.metric, r.user_id";
+    /// The latest counter of each metric among those that [`USED`] looks at.
+    both COUNTED = "
+        select distinct on (c.metric) c.metric, c.aggregation, c.period_start, c.period_end, c.total
+        from tenantry.usage_counters c
+        where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
+          and c.period_end > $2 and ($4::text is null or c.metric = $4)
+        order by c.metric, c.period_start desc";
     both IS_BOUND = "
         select exists (select from tenantry.usage_periods
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
@@ -70,6 +77,40 @@ pub async fn used(
                 user_id: row.try_get(1).map_err(column)?,
                 amount: row.try_get(2).map_err(column)?,
                 event_count: row.try_get(3).map_err(column)?,
+            })
+        })
+        .collect()
+}
+
+/// A counter, as far as it tells how a metric is counted.
+#[derive(Debug, Clone)]
+pub struct CountedRow {
+    /// The metric.
+    pub metric: String,
+    /// What the total is of the events, as text.
+    pub aggregation: String,
+    /// Bounds of its period.
+    pub period: (Timestamp, Timestamp),
+    /// Its total.
+    pub total: Decimal,
+}
+
+/// The latest counter of each metric, or of one, whose period touches `[from, to)`.
+pub async fn counted(
+    tx: &Tx,
+    tenant: Uuid,
+    (from, to): (Timestamp, Timestamp),
+    metric: Option<&str>,
+) -> Result<Vec<CountedRow>, StoreError> {
+    tx.rows(&COUNTED, &[&tenant, &from, &to, &metric])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(CountedRow {
+                metric: row.try_get(0).map_err(column)?,
+                aggregation: row.try_get(1).map_err(column)?,
+                period: (row.try_get(2).map_err(column)?, row.try_get(3).map_err(column)?),
+                total: row.try_get(4).map_err(column)?,
             })
         })
         .collect()

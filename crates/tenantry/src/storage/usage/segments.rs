@@ -34,6 +34,10 @@ query! {
         where tenant_id = $1 and metric = any ($2) and period_start = $3 and occurred_at >= $4
           and occurred_at < coalesce($5, 'infinity'::timestamptz)
         group by metric";
+    service EVENTS_FROM = "
+        select metric, count(*) from tenantry.tenant_usage
+        where tenant_id = $1 and metric = any ($2) and period_start = $3 and occurred_at >= $4
+        group by metric";
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
         set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
@@ -125,6 +129,20 @@ pub async fn used_between(
         .collect()
 }
 
+/// How many events this period has from an instant on, per metric; none of a metric without any.
+pub async fn events_from(
+    tx: &Tx,
+    (tenant, period_start): (Uuid, Timestamp),
+    metrics: &[&str],
+    since: Timestamp,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    tx.rows(&EVENTS_FROM, &[&tenant, &metrics, &period_start, &since])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
+        .collect()
+}
+
 /// Puts a counter under the terms of a segment.
 pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), StoreError> {
     tx.exactly_one(
@@ -178,7 +196,8 @@ pub async fn set_period_bounds(
 }
 
 /// Moves one metric's events at or after the start of the new period into it, with totals and rollups. Both
-/// counters must exist and be locked. `moved` is what [`used_between`] said.
+/// counters must exist and be locked. `moved` is what [`used_between`] said; of a total that is no sum 0 is moved, and it
+/// is computed anew.
 pub async fn move_events(
     tx: &Tx,
     from: (Uuid, &str, Timestamp),

@@ -13,10 +13,12 @@ use uuid::Uuid;
 use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
+use super::super::recount;
 use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
+use super::tallies::Tallies;
 use super::{Sources, answer, same_content};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
@@ -49,7 +51,8 @@ pub(super) async fn write(
     }
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals);
+    let tallies = Tallies::load(tx, &prepared, ids, facts).await?;
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, tallies);
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -62,7 +65,7 @@ pub(super) async fn write(
         (a.tenant_id, a.key.as_str()).cmp(&(b.tenant_id, b.key.as_str()))
     });
     if !accepted.is_empty() {
-        let events = columns::events(&accepted, group, ids, facts);
+        let events = columns::events(&accepted, group, decision.tallies.ids(), facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
         if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
             return Ok(Tried::Changed);
@@ -73,9 +76,13 @@ pub(super) async fn write(
         }
         commit::insert_events(tx, &events, sources.now).await?;
         commit::add_rollups(tx, &columns::rollups(&accepted, facts)).await?;
-        commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
+        let late = late_amounts(&accepted, &decision.tallies, facts, &segments);
+        commit::add_segment_amounts(tx, &late).await?;
+        decision.tallies.write(tx, &accepted, facts).await?;
+        recount::segments(tx, &late_figures(&accepted, facts)).await?;
     }
-    let sums = columns::sums(&accepted);
+    let mut sums = columns::sums(&accepted);
+    decision.tallies.settle(&mut sums, facts);
     let changes = columns::counters(&sums, &decision.refused, facts);
     if !changes.tenant_id.is_empty() {
         let refused_before = commit::add_locked(tx, &changes).await?;
@@ -98,12 +105,16 @@ async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &m
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
     let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
     let locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
-    let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
+    let prepared_for: Vec<(String, String)> = prepared
+        .iter()
+        .map(|event| &facts.counters[event.counter])
+        .map(|counter| (counter.metric.clone(), counter.aggregation.clone()))
+        .collect();
     facts.put_counters(locked);
-    for (event, metric) in prepared.iter_mut().zip(metric_of) {
+    for (event, (metric, aggregation)) in prepared.iter_mut().zip(prepared_for) {
         match facts.counter_at(group[event.index].tenant_id, &metric, event.place()) {
-            Some(counter) => event.counter = counter,
-            None => return Ok(false),
+            Some(counter) if facts.counters[counter].aggregation == aggregation => event.counter = counter,
+            _ => return Ok(false),
         }
     }
     Ok(true)
@@ -128,16 +139,27 @@ async fn segments_of_late(tx: &Tx, prepared: &[Prepared], facts: &Facts) -> Resu
     Ok(by_period)
 }
 
-/// What events before the current segment add to the segments that have ended.
+/// The counters that are no sums in which some event lies before the current segment.
+fn late_figures(accepted: &[&Prepared], facts: &Facts) -> Vec<CounterRow> {
+    let late: BTreeSet<usize> = accepted
+        .iter()
+        .filter(|event| event.occurred_at < facts.counters[event.counter].segment_start)
+        .map(|event| event.counter)
+        .collect();
+    late.into_iter().map(|index| facts.counters[index].clone()).filter(|row| row.aggregation != "sum").collect()
+}
+
+/// What events before the current segment add to the segments that have ended, of sums.
 fn late_amounts(
     accepted: &[&Prepared],
+    tallies: &Tallies,
     facts: &Facts,
     segments: &PeriodSegments,
 ) -> Vec<((Uuid, String, Timestamp), i32, Decimal)> {
     let mut sums: BTreeMap<((Uuid, String, Timestamp), i32), Decimal> = BTreeMap::new();
     for event in accepted {
         let counter = &facts.counters[event.counter];
-        if event.occurred_at >= counter.segment_start {
+        if event.occurred_at >= counter.segment_start || tallies.has(event.counter) {
             continue;
         }
         let sequence = segments
@@ -220,6 +242,8 @@ type KnownKeys = HashMap<(Uuid, String), (Uuid, Timestamp, bool)>;
 /// Decides events one after the other against running totals.
 struct Decision {
     known: KnownKeys,
+    /// The counters that are no sums.
+    tallies: Tallies,
     /// Whether some correction takes back an event of the group.
     keeps_originals: bool,
     added: HashMap<usize, Decimal>,
@@ -242,9 +266,10 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, tallies: Tallies) -> Self {
         Self {
             known,
+            tallies,
             keeps_originals,
             added: HashMap::new(),
             reversed: BTreeSet::new(),
@@ -261,7 +286,8 @@ impl Decision {
             match self.original(raw.tenant_id, reverses) {
                 Original::Here(original) => {
                     let taken = original.taken_back();
-                    (event.counter, event.amount) = (taken.counter, taken.amount);
+                    event.original = self.tallies.id_of(taken.index);
+                    (event.counter, event.amount, event.part) = (taken.counter, taken.amount, taken.part);
                     (event.occurred_at, event.user_id) = (taken.occurred_at, taken.user_id);
                 }
                 Original::Elsewhere => return false,
@@ -314,24 +340,33 @@ impl Decision {
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
         }
-        *self.added.entry(event.counter).or_default() += event.amount;
+        let added = self.added.entry(event.counter).or_default();
+        *added = match self.tallies.count(event) {
+            Some(figure) => figure - counter.total,
+            None => *added + event.amount,
+        };
+        let total = counter.total + *added;
         if self.keeps_originals {
             let is_usage = matches!(raw.content, Content::Usage { .. });
             self.here.insert(key.clone(), (event.clone(), is_usage));
         }
         self.known.insert(key, (event.content_hash, event.occurred_at, raw.timestamp.is_some()));
         self.accepted.insert(event.index);
-        Outcome::Accepted(answer(counter, total + event.amount, None))
+        Outcome::Accepted(answer(counter, total, None))
     }
 
     fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-        let after = total + event.amount;
-        if counter.hard_limit.is_some_and(|limit| after > limit) {
+        let (is_over, is_exact) = self.tallies.judge(event, counter).unwrap_or_else(|| {
+            let after = total + event.amount;
+            let is_over = counter.hard_limit.is_some_and(|limit| after > limit);
+            (is_over, after <= Quantity::TOTAL_CEILING.as_decimal())
+        });
+        if is_over {
             *self.refused.entry(event.counter).or_default() += 1;
             let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
             return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
-        (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
+        (!is_exact).then(|| {
             Outcome::Invalid(Invalid::new(
                 "total_too_large",
                 "amount",

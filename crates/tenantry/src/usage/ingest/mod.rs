@@ -15,6 +15,7 @@ mod prepare;
 mod queue;
 mod repeats;
 mod standing;
+mod tallies;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::{Facts, Reach};
+use super::tallies;
 use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
@@ -30,6 +31,10 @@ pub(super) struct Prepared {
     pub(super) amount: Decimal,
     pub(super) user_id: Option<Uuid>,
     pub(super) metadata: serde_json::Value,
+    /// The part of a figure that is no sum in which it counts; empty where there are none.
+    pub(super) part: String,
+    /// Of a correction the id of what it takes back, where that was recorded before its group.
+    pub(super) original: Option<Uuid>,
     pub(super) claim: Claim,
 }
 
@@ -110,6 +115,21 @@ pub(super) fn prepare(
     if !may_go_back && accepted_until.is_ok_and(|until| event.received_at > until) {
         return Preparation::TooOld(too_old(late_window));
     }
+    let metadata = stored_metadata(event, facts, role);
+    let original = match &event.content {
+        Content::Reversal { reverses } => facts.original(event.tenant_id, reverses),
+        Content::Usage { .. } => None,
+    };
+    let part = match tallies::part_of(found, occurred_at, original.map_or(&metadata, |original| &original.metadata)) {
+        Ok(part) => part,
+        Err(missing) => {
+            return Preparation::Done(Outcome::Invalid(Invalid::new(
+                "metadata_field_required",
+                "metadata",
+                missing.to_string(),
+            )));
+        }
+    };
     Preparation::Ready(Prepared {
         index,
         content_hash: event.content_hash(),
@@ -117,7 +137,9 @@ pub(super) fn prepare(
         counter,
         amount,
         user_id,
-        metadata: stored_metadata(event, facts, role),
+        metadata,
+        part,
+        original: original.map(|original| original.id),
         claim: Claim::Any,
     })
 }

@@ -54,6 +54,8 @@ pub(super) async fn find(
             amount: rust_decimal::Decimal::ZERO,
             user_id: None,
             metadata: serde_json::Value::Null,
+            part: String::new(),
+            original: None,
             claim: Claim::RepeatOnly(at, invalid),
         });
     }

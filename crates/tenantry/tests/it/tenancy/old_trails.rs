@@ -33,6 +33,7 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V16__addresses.sql"),
     include_str!("../../../migrations/V17__indexes.sql"),
     include_str!("../../../migrations/V18__counters.sql"),
+    include_str!("../../../migrations/V20__aggregations.sql"),
 ];
 
 /// Two entries with hashes that were computed outside of this program, and one that somebody blanked by hand.

@@ -51,7 +51,9 @@ pub struct CheckBody {
 /// Check usage
 ///
 /// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
-/// before the request arrived; it reserves nothing. Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
+/// before the request arrived; it reserves nothing. Of a metric that is no sum it says whether an event of this amount
+/// would be taken: for `unique` one with a value that is new, for `peak` one of this hour. Needs `viewUsage`; with
+/// `X-Team-Id` it asks of the team's owner.
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
@@ -77,12 +79,12 @@ pub async fn check(
         at: state.env.clock.now(),
     };
     match state.checks.ask(question).await? {
-        Verdict::Standing(standing) => Ok(Json(CheckBody {
-            allowed: standing.admits(amount),
-            total: standing.total.to_string(),
-            included: standing.included.map(|quantity| quantity.to_string()),
-            remaining: standing.remaining().map(|quantity| quantity.to_string()),
-            would_overage: standing.would_overage(amount).to_string(),
+        Verdict::Standing(outlook) => Ok(Json(CheckBody {
+            allowed: outlook.admits(amount),
+            total: outlook.standing.total.to_string(),
+            included: outlook.standing.included.map(|quantity| quantity.to_string()),
+            remaining: outlook.standing.remaining().map(|quantity| quantity.to_string()),
+            would_overage: outlook.would_overage(amount).to_string(),
         })),
         Verdict::Forbidden => {
             Err(super::record::refuse_forbidden(&state, &context.caller, place, Permission::ViewUsage).await)
