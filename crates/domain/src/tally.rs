@@ -108,17 +108,6 @@ impl Tally {
         sums.get(event.part).copied().unwrap_or_default() + event.amount
     }
 
-    /// The order that makes an event the last of its instant, where the latest event known is of that instant.
-    pub fn order_after(&self, at: Timestamp, order: u128) -> u128 {
-        match &self.0 {
-            Kind::Latest(events) => match events.keys().next_back() {
-                Some((latest, highest)) if *latest == at => order.max(highest.saturating_add(1)),
-                _ => order,
-            },
-            Kind::Greatest(_) | Kind::Distinct { .. } | Kind::Slots { .. } => order,
-        }
-    }
-
     /// Counts an event.
     pub fn add(&mut self, event: &Use<'_>) {
         match &mut self.0 {

@@ -15,8 +15,18 @@ fn aggregations_are_read_back_from_their_text() {
         assert_eq!(text.parse::<Aggregation>().unwrap().to_string(), text);
     }
     let wrong = [
-        "", "Sum", "max:1", "unique", "unique:", "percentile", "percentile:95", "percentile:0:5", "percentile:101:5",
-        "percentile:95:7", "percentile:95:5:1", "percentile:-1:5",
+        "",
+        "Sum",
+        "max:1",
+        "unique",
+        "unique:",
+        "percentile",
+        "percentile:95",
+        "percentile:0:5",
+        "percentile:101:5",
+        "percentile:95:7",
+        "percentile:95:5:1",
+        "percentile:-1:5",
     ];
     for text in wrong {
         assert!(text.parse::<Aggregation>().is_err(), "{text}");

@@ -31,8 +31,7 @@ enum Kind {
     Slots(usize),
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Greatest, Kind::Latest, Kind::Distinct, Kind::Slots(0), Kind::Slots(1), Kind::Slots(3)];
+const KINDS: [Kind; 6] = [Kind::Greatest, Kind::Latest, Kind::Distinct, Kind::Slots(0), Kind::Slots(1), Kind::Slots(3)];
 
 /// The figure from all events, by its definition.
 fn naive(kind: Kind, events: &[Event]) -> Decimal {
@@ -128,18 +127,6 @@ proptest! {
                 }
             }
             prop_assert_eq!(tally.value(), naive(kind, &events), "{:?}", kind);
-        }
-    }
-
-    #[test]
-    fn the_event_recorded_last_is_the_last_of_its_instant(orders in prop::collection::vec(any::<u64>(), 1..20)) {
-        let at = Timestamp::from_second(1).unwrap();
-        let mut tally = Tally::latest([]);
-        for (position, order) in orders.into_iter().enumerate() {
-            let amount = Decimal::from(position + 1);
-            let order = tally.order_after(at, u128::from(order));
-            tally.add(&Use { amount, at, order, part: "" });
-            prop_assert_eq!(tally.value(), amount);
         }
     }
 }

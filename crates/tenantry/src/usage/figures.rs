@@ -57,7 +57,7 @@ async fn value(
 
 /// What a plan says that a metric's events make; a sum where it does not name it.
 pub(super) fn defined(definition: &serde_json::Value, metric: &str) -> Result<Aggregation, StoreError> {
-    let plan: Plan = serde_json::from_value(definition.clone())
-        .map_err(|error| StoreError::corrupt("plan definition", error))?;
+    let plan: Plan =
+        serde_json::from_value(definition.clone()).map_err(|error| StoreError::corrupt("plan definition", error))?;
     Ok(plan.metrics.get(metric).map(|terms| terms.definition.aggregation.clone()).unwrap_or_default())
 }

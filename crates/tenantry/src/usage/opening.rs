@@ -136,7 +136,8 @@ impl<'a> Opening<'a> {
     /// catalog says: the tenant may come to a plan with it in this period.
     fn aggregation_of(&self, segment: &SegmentRow, metric: &str) -> Result<Aggregation, StoreError> {
         let current = self.current_plans.iter().map(|row| (row.plan_id.as_str(), row.version));
-        for (plan, version) in iter::once((segment.limits_plan_id.as_str(), segment.limits_plan_version)).chain(current) {
+        for (plan, version) in iter::once((segment.limits_plan_id.as_str(), segment.limits_plan_version)).chain(current)
+        {
             if let Some(terms) = self.plans.metric(plan, version, metric)? {
                 return Ok(terms.definition.aggregation.clone());
             }

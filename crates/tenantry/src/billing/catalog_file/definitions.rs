@@ -68,7 +68,11 @@ fn aggregation(table: &mut Table<'_>, problems: &mut Problems<'_>) -> Option<Agg
         "peak" => Some(Aggregation::Peak),
         "unique" => {
             let Some(field) = field else {
-                problems.add(Some(at), &format!("{place}.field"), &"is missing; write for instance field = \"endUser\"");
+                problems.add(
+                    Some(at),
+                    &format!("{place}.field"),
+                    &"is missing; write for instance field = \"endUser\"",
+                );
                 return None;
             };
             let text = field.text(problems)?;
@@ -80,7 +84,11 @@ fn aggregation(table: &mut Table<'_>, problems: &mut Problems<'_>) -> Option<Agg
         }
         "percentile" => {
             let Some(percentile) = percentile else {
-                problems.add(Some(at), &format!("{place}.percentile"), &"is missing; write for instance percentile = 95");
+                problems.add(
+                    Some(at),
+                    &format!("{place}.percentile"),
+                    &"is missing; write for instance percentile = 95",
+                );
                 return None;
             };
             let percent = u8::try_from(percentile.whole(1, 100, problems)?).ok()?;

@@ -81,6 +81,11 @@ query! {
           and u.kind = 'usage' and k.reversed_by is null
         order by u.occurred_at desc, u.id desc
         limit $5";
+    service LAST_IDS = "
+        select distinct on (u.occurred_at) u.occurred_at, u.id
+        from tenantry.tenant_usage u
+        where u.tenant_id = $1 and u.metric = $2 and u.occurred_at = any ($3)
+        order by u.occurred_at, u.id desc";
     service SLOT_SUMS = "
         select p.tenant_id, p.metric, p.period_start, p.part, p.amount
         from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as wanted (tenant_id, metric, period_start)
@@ -179,6 +184,19 @@ pub async fn latest(
         .collect()
 }
 
+/// The highest id of a metric's events at each of these instants, of those where there are events.
+pub async fn last_ids(
+    tx: &Tx,
+    (tenant, metric): (Uuid, &str),
+    at: &[Timestamp],
+) -> Result<Vec<(Timestamp, Uuid)>, StoreError> {
+    tx.rows(&LAST_IDS, &[&tenant, &metric, &at])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
+        .collect()
+}
+
 /// A part of a counter.
 #[derive(Debug, Clone)]
 pub struct PartRow {
@@ -206,11 +224,7 @@ pub async fn slot_sums(tx: &Tx, keys: &[CounterKey<'_>]) -> Result<Vec<(PartRow,
 }
 
 /// How many events of each of these parts of counters stand; none of what is not there.
-pub async fn standing(
-    tx: &Tx,
-    keys: &[CounterKey<'_>],
-    parts: &[&str],
-) -> Result<Vec<(PartRow, i64)>, StoreError> {
+pub async fn standing(tx: &Tx, keys: &[CounterKey<'_>], parts: &[&str]) -> Result<Vec<(PartRow, i64)>, StoreError> {
     let (tenants, metrics, starts) = columns_of(keys);
     tx.rows(&PARTS, &[&tenants, &metrics, &starts, &parts])
         .await?
@@ -242,14 +256,7 @@ pub async fn add_parts(tx: &Tx, parts: &PartColumns) -> Result<(), StoreError> {
     }
     tx.execute(
         &ADD_PARTS,
-        &[
-            &parts.tenant_id,
-            &parts.metric,
-            &parts.period_start,
-            &parts.part,
-            &parts.amount,
-            &parts.event_count,
-        ],
+        &[&parts.tenant_id, &parts.metric, &parts.period_start, &parts.part, &parts.amount, &parts.event_count],
     )
     .await?;
     Ok(())

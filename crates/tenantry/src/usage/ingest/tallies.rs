@@ -33,19 +33,16 @@ pub(super) fn part_of(counter: &CounterRow, at: Timestamp, metadata: &serde_json
 /// The tallies of the counters of a group, by their place among the facts.
 pub(super) struct Tallies {
     by_counter: BTreeMap<usize, (Aggregation, Tally)>,
-    /// Ids of the group's events, by position. Where there are tallies they go up with it, and an event of the instant
-    /// of the latest one gets one above that one's: what was recorded later can be told from the rows.
+    /// Ids of the group's events, by position. Where the latest event counts, each gets one above those of its instant:
+    /// what was recorded later can be told from the rows.
     ids: Vec<Uuid>,
+    /// The highest id at an instant, of counters where the latest event counts.
+    last_ids: HashMap<(usize, Timestamp), Uuid>,
 }
 
 impl Tallies {
     /// Reads what is needed of the locked counters among these events' that are no sums.
-    pub(super) async fn load(
-        tx: &Tx,
-        prepared: &[Prepared],
-        ids: &[Uuid],
-        facts: &Facts,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn load(tx: &Tx, prepared: &[Prepared], ids: &[Uuid], facts: &Facts) -> Result<Self, StoreError> {
         let mut wanted: BTreeMap<usize, Aggregation> = BTreeMap::new();
         for index in prepared.iter().map(|event| event.counter).collect::<BTreeSet<_>>() {
             if let Some(aggregation) = facts.counters[index].tallied()? {
@@ -54,9 +51,10 @@ impl Tallies {
         }
         let mut ids = ids.to_vec();
         if wanted.is_empty() {
-            return Ok(Self { by_counter: BTreeMap::new(), ids });
+            return Ok(Self { by_counter: BTreeMap::new(), ids, last_ids: HashMap::new() });
         }
         ids.sort_unstable();
+        let last_ids = last_ids(tx, &wanted, prepared, facts).await?;
         let taken_back = prepared.iter().filter(|event| event.amount.is_sign_negative()).count();
         let mut by_counter = ranked(tx, &wanted, facts, taken_back).await?;
         by_counter.extend(valued(tx, &wanted, prepared, facts).await?);
@@ -65,7 +63,7 @@ impl Tallies {
             .into_iter()
             .filter_map(|(index, tally)| Some((index, (wanted.remove(&index)?, tally))))
             .collect();
-        Ok(Self { by_counter, ids })
+        Ok(Self { by_counter, ids, last_ids })
     }
 
     /// The ids that the group's events are written under, by position.
@@ -89,13 +87,16 @@ impl Tallies {
 
     /// Counts an event, or takes back what a correction names; the figure then, none where it is a sum.
     pub(super) fn count(&mut self, event: &Prepared) -> Option<Decimal> {
-        let (_, tally) = self.by_counter.get_mut(&event.counter)?;
+        let (aggregation, tally) = self.by_counter.get_mut(&event.counter)?;
         if event.amount.is_sign_negative() {
             tally.take_back(&counted(event, event.original.map_or(0, |id| id.as_u128())));
         } else if let Some(id) = self.ids.get_mut(event.index) {
-            let order = tally.order_after(event.occurred_at, id.as_u128());
-            *id = Uuid::from_u128(order);
-            tally.add(&counted(event, order));
+            if *aggregation == Aggregation::Last {
+                let last = self.last_ids.entry((event.counter, event.occurred_at)).or_default();
+                *id = Uuid::from_u128(id.as_u128().max(last.as_u128().saturating_add(1)));
+                *last = *id;
+            }
+            tally.add(&counted(event, id.as_u128()));
         }
         Some(tally.value())
     }
@@ -175,6 +176,23 @@ async fn ranked(
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
+/// The highest ids at the instants of these events, of counters where the latest event counts.
+async fn last_ids(
+    tx: &Tx,
+    wanted: &BTreeMap<usize, Aggregation>,
+    prepared: &[Prepared],
+    facts: &Facts,
+) -> Result<HashMap<(usize, Timestamp), Uuid>, StoreError> {
+    let reads = wanted.iter().filter(|(_, aggregation)| **aggregation == Aggregation::Last).map(async |(index, _)| {
+        let counter = &facts.counters[*index];
+        let own = prepared.iter().filter(|event| event.counter == *index).map(|event| event.occurred_at);
+        let instants: Vec<Timestamp> = own.collect::<BTreeSet<_>>().into_iter().collect();
+        let found = aggregated::last_ids(tx, (counter.tenant_id, &counter.metric), &instants).await?;
+        Ok::<_, StoreError>(found.into_iter().map(|(at, id)| ((*index, at), id)).collect::<Vec<_>>())
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
 /// Numbers of distinct values, with those that the events name.
 async fn valued(
     tx: &Tx,
@@ -209,8 +227,11 @@ async fn valued(
 
 /// The sums of all slots.
 async fn slotted(tx: &Tx, wanted: &BTreeMap<usize, Aggregation>, facts: &Facts) -> Result<Loaded, StoreError> {
-    let slotted: Vec<usize> =
-        wanted.iter().filter(|(_, aggregation)| aggregation.slot_seconds().is_some()).map(|(index, _)| *index).collect();
+    let slotted: Vec<usize> = wanted
+        .iter()
+        .filter(|(_, aggregation)| aggregation.slot_seconds().is_some())
+        .map(|(index, _)| *index)
+        .collect();
     if slotted.is_empty() {
         return Ok(Loaded::new());
     }

@@ -116,6 +116,63 @@ fn problems_of_metrics_are_named() {
     insta::assert_snapshot!("metrics", report(&cases));
 }
 
+/// A catalog whose metric `tokens` is defined so.
+fn defined(terms: &str, definition: &str) -> String {
+    format!("{}[metrics.tokens]\n{definition}", metric(terms))
+}
+
+#[test]
+fn problems_of_definitions_are_named() {
+    let priced = "included = 1\noverage = { unit_price = \"1\" }\n";
+    let cases = [
+        ("an unknown aggregation", defined(priced, "aggregation = \"average\"\n")),
+        ("an aggregation that is no text", defined(priced, "aggregation = 5\n")),
+        ("an unknown key", defined(priced, "aggregation = \"max\"\ncolour = 1\n")),
+        ("distinct values of nothing", defined(priced, "aggregation = \"unique\"\n")),
+        ("a field without a name", defined(priced, "aggregation = \"unique\"\nfield = \"\"\n")),
+        ("a field for a sum", defined(priced, "field = \"user\"\n")),
+        ("a percentile that does not say which", defined(priced, "aggregation = \"percentile\"\n")),
+        ("a percentile above all", defined(priced, "aggregation = \"percentile\"\npercentile = 101\n")),
+        (
+            "slots that do not divide an hour",
+            defined(priced, "aggregation = \"percentile\"\npercentile = 95\nslot_minutes = 7\n"),
+        ),
+        (
+            "a percentile with a hard limit",
+            defined("included = 1\n", "aggregation = \"percentile\"\npercentile = 95\n"),
+        ),
+        ("a metric that no plan names", metric(priced) + "[metrics.token]\naggregation = \"max\"\n"),
+        ("no table", metric(priced) + "[metrics]\ntokens = \"max\"\n"),
+    ];
+    insta::assert_snapshot!("definitions", report(&cases));
+}
+
+#[test]
+fn a_definition_is_kept_with_each_plan() {
+    let priced = "included = 1\noverage = { unit_price = \"1\" }\n";
+    let aggregation = |definition: &str| {
+        let catalog = parse(&defined(priced, definition), "plans.toml").unwrap();
+        let stored = serde_json::to_value(&catalog.plan("pro").unwrap().metrics).unwrap();
+        stored["tokens"].get("definition").map(|definition| definition["aggregation"].as_str().unwrap().to_owned())
+    };
+    for (definition, stored) in [
+        ("aggregation = \"max\"\n", Some("max")),
+        ("aggregation = \"last\"\n", Some("last")),
+        ("aggregation = \"peak\"\n", Some("peak")),
+        ("aggregation = \"unique\"\nfield = \"endUser\"\n", Some("unique:endUser")),
+        ("aggregation = \"percentile\"\npercentile = 95\n", Some("percentile:95:5")),
+        ("aggregation = \"percentile\"\npercentile = 90\nslot_minutes = 60\n", Some("percentile:90:60")),
+        // What a sum says of itself is what was stored before there was anything else.
+        ("aggregation = \"sum\"\n", None),
+        ("", None),
+    ] {
+        assert_eq!(aggregation(definition).as_deref(), stored, "{definition}");
+    }
+    let unlimited =
+        parse(&defined("unlimited = true\n", "aggregation = \"percentile\"\npercentile = 95\n"), "plans.toml");
+    assert!(unlimited.is_ok(), "{unlimited:?}");
+}
+
 #[test]
 fn a_plan_may_say_how_many_members_there_may_be() {
     let catalog = parse(&plan("max_members = 10\n"), "plans.toml").unwrap();

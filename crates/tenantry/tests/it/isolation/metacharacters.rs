@@ -63,6 +63,7 @@ const CLOSED: &[&str] = &[
     "tenant_usage.reverses",
     "tenants.slug",
     "tenants.type",
+    "usage_counters.aggregation",
     "usage_periods.state",
     "usage_segment_amounts.metric",
     "webhook_deliveries.state",

@@ -74,16 +74,47 @@ pub(crate) fn catalog() -> Catalog {
     Catalog::new(vec![free, pro]).unwrap()
 }
 
+/// The same plans with metrics that are no sums. `seats`, `people` and `load` have hard limits on `free`; `level` and
+/// `band` cost something on both; `pro` prices all of them differently and limits `seats`.
+pub(crate) fn figures_catalog() -> Catalog {
+    let limited = |included: &str, aggregation: &str| json!({ "allowance": { "included": included }, "definition": { "aggregation": aggregation } });
+    let priced = |included: &str, rate: &str, aggregation: &str| {
+        let mut terms = limited(included, aggregation);
+        terms["overage"] = json!({ "mode": "flat", "per": 1, "tiers": [{ "unit_price": rate }] });
+        terms
+    };
+    let more = [
+        json!({
+            "seats": limited("10", "max"), "level": priced("4", "3", "last"), "people": limited("5", "unique:who"),
+            "load": limited("20", "peak"), "band": priced("1", "2.5", "percentile:99:60"),
+        }),
+        json!({
+            "seats": limited("25", "max"), "level": priced("7", "1.5", "last"), "people": priced("3", "7", "unique:who"),
+            "load": priced("12", "0.75", "peak"), "band": priced("2", "1.25", "percentile:99:60"),
+        }),
+    ];
+    let base = catalog();
+    let plans = base.plans().iter().zip(more).map(|(own, more)| {
+        let mut own = serde_json::to_value(own).unwrap();
+        own["metrics"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        plan(own)
+    });
+    Catalog::new(plans.collect()).unwrap()
+}
+
 impl World {
     pub(super) async fn new() -> Self {
         Self::with_pool(8).await
     }
 
     pub(super) async fn with_pool(pool: usize) -> Self {
+        Self::with_catalog(pool, &catalog()).await
+    }
+
+    pub(super) async fn with_catalog(pool: usize, catalog: &Catalog) -> Self {
         let test = TestDb::with_pool(pool).await;
         let env = Env::manual(at(NOON), 7);
-        let catalog = catalog();
-        catalog_store::load(&test.db, &env, &catalog).await.unwrap();
+        catalog_store::load(&test.db, &env, catalog).await.unwrap();
         let recorder = Recorder::new(test.db.clone(), env.clone(), GroupSettings { late_window: LATE_WINDOW });
         Self { admin: test.admin_client().await, db: test.db.clone(), env, recorder, test }
     }
