@@ -105,7 +105,7 @@ proptest! {
         let free = Aggregation::Percentile { percent, slot_minutes }.free_slots((from, to));
         // One by one, and the rank as the smallest that reaches the percentage.
         let seconds = i64::from(slot_minutes) * 60;
-        let slots = (start / seconds..).take_while(|slot| slot * seconds < start + length).count();
+        let slots = (start / seconds..=start + length).take_while(|slot| slot * seconds < start + length).count();
         let rank = (1..=slots).find(|rank| rank * 100 >= slots * usize::from(percent)).unwrap();
         prop_assert_eq!(usize::try_from(free).unwrap(), slots - rank);
     }

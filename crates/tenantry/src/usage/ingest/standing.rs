@@ -90,9 +90,10 @@ async fn slots(tx: &Tx, questions: &[Question], facts: &Facts) -> Result<HashMap
     let distinct: BTreeSet<(CounterKey<'_>, &str)> = asked.iter().map(|(_, key, part)| (*key, part.as_str())).collect();
     let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) = distinct.into_iter().unzip();
     let found = aggregated::sums_of(tx, &keys, &parts).await?;
-    let sum_of = |key: CounterKey<'_>, part: &str| {
-        let row = found.iter().find(|(row, _)| (row.key.0, row.key.1.as_str(), row.key.2) == key && row.part == part);
-        row.map_or(Decimal::ZERO, |(_, sum)| *sum)
-    };
-    Ok(asked.iter().map(|(position, key, part)| (*position, sum_of(*key, part))).collect())
+    let sums: HashMap<(CounterKey<'_>, &str), Decimal> = found
+        .iter()
+        .map(|(row, sum)| (((row.key.0, row.key.1.as_str(), row.key.2), row.part.as_str()), *sum))
+        .collect();
+    let sum_of = |key: CounterKey<'_>, part: &str| sums.get(&(key, part)).copied();
+    Ok(asked.iter().filter_map(|(position, key, part)| Some((*position, sum_of(*key, part)?))).collect())
 }
