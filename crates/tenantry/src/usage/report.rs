@@ -276,9 +276,9 @@ async fn limits(
         let total = counter.map_or(Decimal::ZERO, |counter| counter.total);
         let accrued = charges::accrue(total, &name, &segments, &own, &plans)?;
         let terms = plans.terms(&in_force.0, in_force.1, &name)?;
-        let named = plans.metric(&in_force.0, in_force.1, &name)?;
-        let allow_overages = named.is_some_and(|terms| terms.overage.is_some());
-        let defined = || named.map(|terms| terms.definition.aggregation.clone());
+        let found = plans.metric(&in_force.0, in_force.1, &name)?;
+        let allow_overages = found.is_some_and(|terms| terms.overage.is_some());
+        let defined = || found.map(|terms| terms.definition.aggregation.clone());
         let aggregation = counter.map(CounterRow::tallied).transpose()?.unwrap_or_else(defined).unwrap_or_default();
         let standing = standing(counter, total, &terms);
         limits.insert(

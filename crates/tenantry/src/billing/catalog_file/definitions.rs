@@ -27,7 +27,7 @@ pub(super) fn read<'d>(field: &Field<'d>, problems: &mut Problems<'_>) -> Defini
 /// A definition of a metric that no plan names does nothing: most likely its name is misspelled.
 pub(super) fn check_named<'p>(
     definitions: &Definitions<'_>,
-    plans: impl Iterator<Item = &'p Plan> + Clone,
+    plans: &(impl Iterator<Item = &'p Plan> + Clone),
     problems: &mut Problems<'_>,
 ) {
     for (name, (_, field)) in definitions {

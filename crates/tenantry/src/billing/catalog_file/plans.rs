@@ -44,7 +44,7 @@ pub(super) fn catalog(mut document: Table<'_>, problems: &mut Problems<'_>) -> O
     let currency = one_currency(stated, &read, problems)?;
     compare(&read, problems);
     if problems.count() == 0 {
-        definitions::check_named(&definitions, read.iter().filter_map(|read| read.plan.as_ref()), problems);
+        definitions::check_named(&definitions, &read.iter().filter_map(|read| read.plan.as_ref()), problems);
     }
     if problems.count() > 0 {
         return None;

@@ -80,9 +80,9 @@ impl Tallies {
     /// none where it is a sum. A plan that does not name the metric takes nothing.
     pub(super) fn judge(&self, event: &Prepared, counter: &CounterRow) -> Option<(bool, bool)> {
         let (_, tally) = self.by_counter.get(&event.counter)?;
-        let counted = counted(event, 0);
-        let is_over = !counter.in_plan || counter.hard_limit.is_some_and(|limit| !tally.admits(&counted, limit));
-        Some((is_over, tally.is_exact_with(&counted)))
+        let one = counted(event, 0);
+        let is_over = !counter.in_plan || counter.hard_limit.is_some_and(|limit| !tally.admits(&one, limit));
+        Some((is_over, tally.is_exact_with(&one)))
     }
 
     /// Counts an event, or takes back what a correction names; the figure then, none where it is a sum.

@@ -62,7 +62,7 @@ pub(super) fn figure(aggregation: &str, events: &[&Raw], slots: usize) -> Decima
             sums.sort_unstable();
             sums[(slots * 99).div_ceil(100) - 1]
         }
-        other => panic!("{other}"),
+        other => unreachable!("{other}"),
     }
 }
 
