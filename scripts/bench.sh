@@ -1,12 +1,23 @@
 #!/usr/bin/env bash
-# Measures recording usage against a server of its own on a fresh data folder. Usage: scripts/bench.sh PATH-OF-TENANTRY [options
-# of `tenantry bench usage`]
+# Measures two servers of its own on one fresh database. Usage: scripts/bench.sh PATH-OF-TENANTRY [options of `tenantry
+# bench --suite`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/server.sh
 
 export TENANTRY_LOG=warn
 start_server "$1" --plans bench/plans.toml
+
+# The second one has the first one's database and a folder of its own for secrets.
+mkdir "$data/second"
+TENANTRY_USER_DATABASE_URL=$("${tenantry[@]}" database url --as user) \
+    TENANTRY_SERVICE_DATABASE_URL=$("${tenantry[@]}" database url --as service) \
+    "$1" --data-dir "$data/second" --plans bench/plans.toml serve --no-sandbox --listen 127.0.0.1:0 \
+    >"$data/second/banner" 2>"$data/second/server.log" &
+second=$!
+trap 'kill -INT $second $server 2>/dev/null; wait 2>/dev/null || true; rm -rf "$data"' EXIT
+second_url=$(wait_for_banner $second "$data/second")
+
 shift
-"${tenantry[@]}" bench usage --url "$url" "$@"
+"${tenantry[@]}" bench --suite --url "$url" --second-url "$second_url" "$@"
 "${tenantry[@]}" verify

@@ -9,12 +9,21 @@ start_server() {
     "${tenantry[@]}" serve --listen 127.0.0.1:0 >"$data/banner" 2>"$data/server.log" &
     server=$!
     trap 'kill -INT $server 2>/dev/null; wait $server 2>/dev/null || true; rm -rf "$data"' EXIT
+    url=$(wait_for_banner $server "$data")
+}
+
+# wait_for_banner PROCESS FOLDER prints the address of a server that writes `banner` and `server.log` there.
+wait_for_banner() {
     for _ in $(seq 600); do
-        grep -q Next "$data/banner" && break
-        kill -0 $server 2>/dev/null || { cat "$data/server.log" >&2; exit 1; }
+        if grep -q Next "$2/banner"; then
+            sed -n 's/^ *API *//p' "$2/banner"
+            return
+        fi
+        kill -0 "$1" 2>/dev/null || break
         sleep 0.1
     done
-    url=$(sed -n 's/^ *API *//p' "$data/banner")
+    cat "$2/server.log" >&2
+    return 1
 }
 
 # no_secret_is_logged [SECRET...] looks in the server's log for these and for every secret of the data folder.

@@ -8,5 +8,7 @@ pub mod permission;
 pub mod plan;
 pub mod pricing;
 pub mod quantity;
+pub mod rerate;
 pub mod slug;
+pub mod spend;
 pub mod tally;

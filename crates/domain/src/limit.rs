@@ -46,21 +46,23 @@ pub struct Standing {
     pub included: Option<Quantity>,
     /// No accepted event takes the total above it; none is no limit. Of a metric that the plan lacks it is 0.
     pub limit: Option<Quantity>,
+    /// Reserved by holds that are open; for everybody else it is as good as used.
+    pub held: Quantity,
 }
 
 impl Standing {
-    /// Where a total stands under a plan's terms; none where the plan does not name the metric: then nothing is
+    /// Where a total stands under a plan's terms, with nothing held; none where the plan does not name the metric: then nothing is
     /// included and the limit is 0.
     pub fn under(terms: Option<&MetricTerms>, total: Quantity) -> Self {
         match terms {
-            Some(terms) => Self { total, included: terms.included(), limit: terms.hard_limit() },
-            None => Self { total, included: Some(Quantity::ZERO), limit: Some(Quantity::ZERO) },
+            Some(terms) => Self { total, included: terms.included(), limit: terms.hard_limit(), held: Quantity::ZERO },
+            None => Self { total, included: Some(Quantity::ZERO), limit: Some(Quantity::ZERO), held: Quantity::ZERO },
         }
     }
 
-    /// What is left of the included quantity, never less than 0; none is unlimited.
+    /// What is left of the included quantity, neither used nor held, never less than 0; none is unlimited.
     pub fn remaining(&self) -> Option<Quantity> {
-        self.included.map(|included| (included - self.total).max(Quantity::ZERO))
+        self.included.map(|included| (included - self.total - self.held).max(Quantity::ZERO))
     }
 
     /// What was used above the included quantity.
@@ -68,16 +70,19 @@ impl Standing {
         self.included.map_or(Quantity::ZERO, |included| (self.total - included).max(Quantity::ZERO))
     }
 
-    /// Whether an event of this amount is within the limit, and the total stays below what is exact at all.
+    /// Whether an event of this amount is within the limit, beside what is held, and the total stays below what is
+    /// exact at all.
     pub fn admits(&self, amount: Quantity) -> bool {
-        let after = self.total + amount;
+        let after = self.total + self.held + amount;
         after <= Quantity::TOTAL_CEILING && self.limit.is_none_or(|limit| after <= limit)
     }
 
-    /// What an event of this amount would take above the included quantity, beyond what is above it already.
+    /// What an event of this amount would take above the included quantity, beyond what is above it already; what is
+    /// held is taken for used.
     pub fn would_overage(&self, amount: Quantity) -> Quantity {
-        let after = Self { total: self.total + amount, ..*self };
-        after.overage() - self.overage()
+        let before = Self { total: self.total + self.held, ..*self };
+        let after = Self { total: before.total + amount, ..before };
+        after.overage() - before.overage()
     }
 
     /// What a percentage of use is of: the hard limit, or what is included where more is priced. None where use is
@@ -106,11 +111,12 @@ pub struct Outlook {
     pub in_plan: bool,
     /// Sum of the slot that contains now, of a metric that is made of slots; else 0.
     pub in_slot: Quantity,
+    /// What a percentile is at the least and at the most, whatever the slot of now comes to; else not looked at.
+    pub around: (Quantity, Option<Quantity>),
 }
 
 impl Outlook {
-    /// The total after an event of now. Of distinct values it is taken for one that is new; of a percentile the total
-    /// is told as it is, since what one event makes of it is open until its slot is over.
+    /// The total after an event of now. Of distinct values it is taken for one that is new.
     fn after(&self, amount: Quantity) -> Quantity {
         let total = self.standing.total;
         match self.aggregation {
@@ -119,8 +125,17 @@ impl Outlook {
             Aggregation::Last => amount,
             Aggregation::Unique { .. } => total + Quantity::from_decimal(Decimal::ONE),
             Aggregation::Peak => total.max(self.in_slot + amount),
-            Aggregation::Percentile { .. } => total,
+            Aggregation::Percentile { .. } => {
+                let (least, most) = self.around;
+                let slot = (self.in_slot + amount).max(least);
+                most.map_or(slot, |most| slot.min(most))
+            }
         }
+    }
+
+    /// What an event of now would add to the total; less than 0 where the latest amount falls. Spend caps judge this.
+    pub fn growth(&self, amount: Quantity) -> Quantity {
+        self.after(amount) - self.standing.total
     }
 
     /// Whether an event of this amount would be taken now.
@@ -140,6 +155,9 @@ impl Outlook {
     /// What an event of this amount would take above the included quantity, beyond what is above it already; never less
     /// than 0.
     pub fn would_overage(&self, amount: Quantity) -> Quantity {
+        if self.aggregation.is_sum() {
+            return self.standing.would_overage(amount);
+        }
         let after = Standing { total: self.after(amount), ..self.standing };
         (after.overage() - self.standing.overage()).max(Quantity::ZERO)
     }

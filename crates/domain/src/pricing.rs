@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::iter::Sum;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 
-use num_bigint::BigInt;
+use num_bigint::{BigInt, BigUint};
 use num_integer::Integer as _;
 use num_rational::BigRational;
-use num_traits::{Signed as _, ToPrimitive as _, Zero as _};
+use num_traits::{One as _, Signed as _, ToPrimitive as _, Zero as _};
 use rust_decimal::Decimal;
 
 use crate::money::Rate;
@@ -29,6 +29,45 @@ impl ExactMinor {
         Self(BigRational::zero())
     }
 
+    /// So many times an amount, in so many equal parts, of which this is one.
+    pub fn part_of(minor: i64, times: u32, parts: u32) -> Self {
+        Self(BigRational::new(BigInt::from(minor) * times, BigInt::from(parts.max(1))))
+    }
+
+    /// Whether it is less than nothing.
+    pub fn is_negative(&self) -> bool {
+        self.0.is_negative()
+    }
+
+    /// This, or nothing where it is less: volume tiers and corrections can make a difference negative, but a period
+    /// never owes the tenant money.
+    #[must_use]
+    pub fn or_nothing(self) -> Self {
+        if self.is_negative() { Self::zero() } else { self }
+    }
+
+    /// All its digits, for people: a decimal such as `12.5`, or a fraction such as `25/3` where that has no end.
+    pub fn digits(&self) -> String {
+        let (mut rest, mut scale) = (self.0.denom().clone(), [0_u32; 2]);
+        for (count, factor) in scale.iter_mut().zip([2_u8, 5]) {
+            while (&rest % factor).is_zero() {
+                rest /= factor;
+                *count += 1;
+            }
+        }
+        if !rest.is_one() {
+            return self.to_string();
+        }
+        let places = scale[0].max(scale[1]);
+        let scaled = self.0.numer().magnitude() * BigUint::from(10_u8).pow(places) / self.0.denom().magnitude();
+        let places = usize::try_from(places).unwrap_or_default();
+        // At least one digit before the point.
+        let digits = format!("{scaled:0>width$}", width = places + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - places);
+        let sign = if self.is_negative() { "-" } else { "" };
+        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    }
+
     /// To whole minor units, half to even. The one place where money is rounded.
     pub fn round_half_even(&self) -> Result<i64, PriceOverflow> {
         let (floor, rest) = self.0.numer().div_mod_floor(self.0.denom());
@@ -46,6 +85,13 @@ impl Add for ExactMinor {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         Self(self.0 + other.0)
+    }
+}
+
+impl Sub for ExactMinor {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
     }
 }
 
@@ -151,18 +197,19 @@ pub struct SegmentUse<'a> {
     pub total_at_end: Quantity,
 }
 
+impl SegmentUse<'_> {
+    /// What the segment adds: `price(total at its end) - price(total at its start)`. Nothing where the plan does not
+    /// name the metric.
+    pub fn price(&self) -> ExactMinor {
+        self.terms
+            .map_or_else(ExactMinor::zero, |terms| price(terms, self.total_at_end) - price(terms, self.total_at_start))
+    }
+}
+
 /// Accrued overage of a period: each segment adds `price(total at its end) - price(total at its start)`.
 ///
 /// Totals continue over a plan change and the included quantity is neither added nor prorated, so no late
 /// upgrade erases overage and no switch multiplies it.
 pub fn accrued(segments: &[SegmentUse<'_>]) -> ExactMinor {
-    let sum: BigRational = segments
-        .iter()
-        .filter_map(|segment| {
-            let terms = segment.terms?;
-            Some(price(terms, segment.total_at_end).0 - price(terms, segment.total_at_start).0)
-        })
-        .sum();
-    // Volume tiers and corrections can make a difference negative; a period never owes the tenant money.
-    ExactMinor(if sum.is_negative() { BigRational::zero() } else { sum })
+    segments.iter().map(SegmentUse::price).sum::<ExactMinor>().or_nothing()
 }

@@ -111,6 +111,16 @@ impl Quantity {
     }
 }
 
+impl Quantity {
+    /// Reads an amount as [`Self::parse_amount`] does, or nothing at all: 0.
+    pub fn parse_amount_or_zero(text: &str) -> Result<Self, AmountError> {
+        match Self::parse_amount(text) {
+            Err(AmountError::NotPositive) if number_digits(text)?.0.is_empty() => Ok(Self::ZERO),
+            read => read,
+        }
+    }
+}
+
 /// The exponent of a JSON number. One beyond any sense is cut to a figure that is still beyond it.
 fn exponent(text: &str) -> Result<i64, AmountError> {
     let (sign, digits) = match text.as_bytes().first() {

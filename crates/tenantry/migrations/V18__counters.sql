@@ -13,3 +13,21 @@ comment on column tenantry.usage_counters.sure_limit is
     'Up to this total events are judged by hard_limit alone; above it one by one, under locks. NULL: no such bound.';
 
 grant update (aggregation, held, sure_limit) on tenantry.usage_counters to tenantry_service;
+
+-- ---------------------------------------------------------------- for the fast way
+
+-- Fails a transaction whose commit is on the way already.
+create function tenantry.require(holds boolean) returns boolean
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if holds is not true then
+        raise exception 'a counter is not what the group was decided with' using errcode = 'TN001';
+    end if;
+    return true;
+end
+$$;
+
+revoke all on function tenantry.require(boolean) from public;
+grant execute on function tenantry.require(boolean) to tenantry_service;

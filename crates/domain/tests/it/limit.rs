@@ -126,9 +126,24 @@ fn nothing_is_passed_where_there_is_no_allowance() {
 }
 
 #[test]
+fn what_is_held_is_as_good_as_used_but_for_what_is_told_and_charged() {
+    let standing = |held: &str| Standing { held: quantity(held), ..Standing::under(Some(&hard()), quantity("50")) };
+    assert!(standing("40").admits(quantity("10")));
+    assert!(!standing("40").admits(quantity("10.000000001")));
+    assert_eq!(standing("40").remaining(), Some(quantity("10")));
+    assert_eq!(standing("60").remaining(), Some(Quantity::ZERO));
+    assert_eq!(standing("40").would_overage(quantity("15")), quantity("5"));
+    assert_eq!(standing("60").would_overage(quantity("15")), quantity("15"));
+    assert_eq!(standing("60").overage(), Quantity::ZERO);
+    assert_eq!(standing("60").passed_since(Quantity::ZERO).count(), 0);
+    let full = Standing { held: quantity("1"), ..Standing::under(Some(&unlimited()), Quantity::TOTAL_CEILING) };
+    assert!(!full.admits(quantity("0.000000001")));
+}
+
+#[test]
 fn thresholds_are_exact_where_totals_end() {
     let ceiling = Quantity::TOTAL_CEILING;
-    let standing = Standing { total: ceiling, included: None, limit: Some(ceiling) };
+    let standing = Standing { total: ceiling, included: None, limit: Some(ceiling), held: Quantity::ZERO };
     let just_below = ceiling - quantity("0.000000001");
     assert_eq!(standing.passed_since(just_below).collect::<Vec<_>>(), [Threshold::HundredPercent]);
 }

@@ -10,7 +10,9 @@ mod permission;
 mod plan;
 mod pricing;
 mod quantity;
+mod rerate;
 mod slug;
+mod spend;
 mod tally;
 
 use tenantry_domain::quantity::Quantity;

@@ -75,10 +75,16 @@ fn slots_begin_where_the_clock_says_and_empty_ones_are_among_those_that_are_free
 #[test]
 fn an_outlook_judges_one_more_event_as_it_would_be_decided() {
     let outlook = |aggregation: &str, total: &str, limit: Option<&str>, in_slot: &str| Outlook {
-        standing: Standing { total: quantity(total), included: Some(quantity("10")), limit: limit.map(quantity) },
+        standing: Standing {
+            total: quantity(total),
+            included: Some(quantity("10")),
+            limit: limit.map(quantity),
+            held: quantity("0"),
+        },
         aggregation: aggregation.parse().unwrap(),
         in_plan: true,
         in_slot: quantity(in_slot),
+        around: (quantity("0"), None),
     };
     let five = quantity("5");
     let says = |outlook: &Outlook| (outlook.admits(five), outlook.would_overage(five).to_string());
@@ -91,7 +97,21 @@ fn an_outlook_judges_one_more_event_as_it_would_be_decided() {
     assert_eq!(says(&outlook("unique:f", "10", Some("10"), "0")), said(false, "1"));
     assert_eq!(says(&outlook("peak", "9", Some("10"), "6")), said(false, "1"));
     assert_eq!(says(&outlook("peak", "9", Some("10"), "2")), said(true, "0"));
-    assert_eq!(says(&outlook("percentile:95:5", "90", None, "6")), said(true, "0"));
+    let band = |in_slot: &str, least: &str, most: Option<&str>| Outlook {
+        around: (quantity(least), most.map(quantity)),
+        ..outlook("percentile:95:5", "12", None, in_slot)
+    };
+    // The slot is below the figure without it, makes it, or takes the place of one that was free.
+    assert_eq!(says(&band("6", "12", Some("20"))), said(true, "0"));
+    assert_eq!(says(&band("9", "12", Some("20"))), said(true, "2"));
+    assert_eq!(says(&band("12", "9", Some("14"))), said(true, "2"));
+    assert_eq!(says(&band("12", "9", None)), said(true, "5"));
+    let grows = |outlook: Outlook| outlook.growth(five).to_string();
+    assert_eq!(grows(outlook("sum", "6", None, "0")), "5");
+    assert_eq!(grows(outlook("max", "9", None, "0")), "0");
+    assert_eq!(grows(outlook("last", "9", None, "0")), "-4");
+    assert_eq!(grows(outlook("unique:f", "9", None, "0")), "1");
+    assert_eq!(grows(outlook("peak", "9", None, "6")), "2");
     assert!(!Outlook { in_plan: false, ..outlook("percentile:95:5", "0", None, "0") }.admits(five));
 }
 

@@ -8,6 +8,19 @@ fn amount(text: &str) -> Result<String, AmountError> {
 }
 
 #[test]
+fn nothing_is_an_amount_only_where_that_is_asked_for() {
+    for zero in ["0", "0.0", "-0", "0e5", "0.000"] {
+        assert_eq!(Quantity::parse_amount_or_zero(zero), Ok(Quantity::ZERO), "{zero}");
+        assert!(Quantity::parse_amount(zero).is_err(), "{zero}");
+    }
+    assert_eq!(Quantity::parse_amount_or_zero("1.50"), Quantity::parse_amount("1.5"));
+    for wrong in ["-1", "", "x", "00", "1e99", "0.0000000001"] {
+        assert_eq!(Quantity::parse_amount_or_zero(wrong), Quantity::parse_amount(wrong), "{wrong}");
+        assert!(Quantity::parse_amount_or_zero(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn amounts_are_read_from_their_digits() {
     for (text, read) in [
         ("1", "1"),

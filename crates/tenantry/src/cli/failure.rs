@@ -17,6 +17,7 @@ use crate::storage::migrate::MigrateError;
 use crate::stripe_sync::catalog::PushError;
 use crate::tenancy::TenancyError;
 use crate::usage::import::ImportError;
+use crate::usage::retention::RetentionError;
 
 /// Why a command did not do it: a message that says what to do, and an exit code.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ wrong!(
     LoadError,
     MigrateError,
     PushError,
+    RetentionError,
     SandboxFault,
     StoreError,
     TenancyError,

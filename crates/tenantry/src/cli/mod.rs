@@ -6,6 +6,7 @@
 mod audit;
 mod bench;
 mod catalog;
+mod charge;
 mod database;
 mod doctor;
 mod failure;
@@ -16,6 +17,7 @@ mod openapi;
 mod output;
 mod sandbox;
 mod serve;
+mod simulate;
 mod stripe;
 mod tenant;
 mod token;
@@ -100,13 +102,17 @@ enum Command {
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// What closed periods were charged with: list it, explain it, reckon it again from the raw events
+    #[command(subcommand)]
+    Charge(charge::ChargeCommand),
+    /// Reckon what was used under another plan catalog, the one of --plans
+    Simulate(simulate::Simulate),
     /// What tenants were told, and whether the mails went out
     Notifications(notifications::Notifications),
     /// Usage: import files, report
     #[command(subcommand)]
     Usage(usage::Usage),
     /// Measure a running server
-    #[command(subcommand)]
     Bench(bench::Bench),
 }
 
@@ -189,6 +195,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Sandbox(command) => sandbox::run(&session, &command).await,
         Command::Stripe(command) => stripe::run(&session, command).await,
         Command::Tenant(tenant) => tenant::run(&session, tenant).await,
+        Command::Charge(command) => charge::run(&session, &command).await,
+        Command::Simulate(simulate) => simulate::run(&session, &simulate).await,
         Command::Notifications(wanted) => notifications::run(&session, &wanted).await,
         Command::Usage(usage) => usage::run(&session, usage).await,
         Command::Bench(bench) => bench::run(&session, bench).await,

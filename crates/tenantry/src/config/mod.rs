@@ -24,6 +24,13 @@ pub const STRIPE_API: &str = "https://api.stripe.com";
 /// The longest that an invitation can be accepted.
 const MOST_INVITATION_HOURS: u32 = 365 * 24;
 
+/// Whole months of usage events that may be kept.
+const RETAINED_MONTHS: std::ops::RangeInclusive<u32> = 3..=1200;
+/// Hours of the shortest month.
+const LEAST_MONTH: u32 = 28 * 24;
+/// Hours of the longest usage period.
+const LONGEST_PERIOD: u32 = 31 * 24;
+
 /// How strict the server is about secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,6 +112,10 @@ pub struct Config {
     pub sandbox_listen: SocketAddr,
     /// Hours after a period's end in which its usage is accepted.
     pub late_events_hours: u32,
+    /// Whole months of usage events that are kept beside the running one; none keeps them for ever.
+    pub usage_retain_months: Option<u32>,
+    /// Folder of the files that usage events leave into; none drops them.
+    pub usage_archive_dir: Option<PathBuf>,
     /// Events that may wait to be recorded.
     pub ingest_queue: usize,
     /// Groups of events that are committed at the same time.
@@ -300,6 +311,16 @@ impl Config {
                 "invitation_hours must be 1 to 8760, a year",
             ),
             (
+                self.usage_retain_months.is_some_and(|months| !RETAINED_MONTHS.contains(&months)),
+                "usage_retain_months must be 3 to 1200",
+            ),
+            (
+                self.usage_retain_months.is_some_and(|months| {
+                    months.saturating_mul(LEAST_MONTH) < LONGEST_PERIOD.saturating_add(self.late_events_hours)
+                }),
+                "usage_retain_months is too few for late_events_hours: usage of months that left would still be accepted",
+            ),
+            (
                 self.env == Environment::Production && self.smtp_url.is_some() && !self.has_safe_app_url(),
                 "app_url: the links of invitations that are mailed lead there; set APP_URL to the https address of your application",
             ),
@@ -357,6 +378,8 @@ mod tests {
             ("invitation_hours = 0", "invitation_hours must be 1 to 8760"),
             ("invitation_hours = 8761", "invitation_hours must be 1 to 8760"),
             ("env = \"production\"\nsmtp_url = \"smtps://hunter2@mail.example\"", "app_url: "),
+            ("usage_retain_months = 2", "usage_retain_months must be 3 to 1200"),
+            ("usage_retain_months = 3\nlate_events_hours = 1400", "usage_retain_months is too few"),
             ("listen = \"nowhere\"", "listen: "),
             ("env = \"staging\"", "env: "),
             ("overage_billing = \"metre\"", "overage_billing: "),

@@ -8,9 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -120,21 +118,15 @@ impl Slot {
         // A request is authenticated once; the first standing is the one that counted it.
         let _ = self.0.set(standing);
     }
-}
 
-/// The middleware that writes the headers.
-pub async fn tell(mut request: Request, next: Next) -> Response {
-    let slot = Slot::default();
-    request.extensions_mut().insert(slot.clone());
-    let mut response = next.run(request).await;
-    if let Some(standing) = slot.0.get() {
-        for (name, value) in standing.headers() {
+    /// Writes what was left here into the answer.
+    pub fn tell(&self, response: &mut Response) {
+        for (name, value) in self.0.get().into_iter().flat_map(|standing| standing.headers()) {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
             }
         }
     }
-    response
 }
 
 #[cfg(test)]

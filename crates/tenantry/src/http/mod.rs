@@ -3,6 +3,7 @@
 //! Handlers read through `storage` and change through operations; the only place that knows status codes is
 //! `problem`.
 
+mod around;
 pub mod auth;
 pub mod caller;
 pub mod extract;

@@ -1,20 +1,15 @@
 //! What is counted and logged of every request: which route, which status, how long. Never a header, a query or a
 //! body, and of the path only the route.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::http::{Method, StatusCode};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
-
-use super::problem::RequestIdentity;
 
 /// Routes that machines ask all day; they are in the log only where it is asked for more.
 const WATCHED: &[&str] = &["/healthz", "/readyz", "/metrics"];
@@ -37,38 +32,53 @@ impl Default for Observer {
 }
 
 /// What is known of a request before it is answered.
-struct Seen {
-    id: Option<Uuid>,
-    method: String,
+pub(super) struct Seen {
+    id: Uuid,
+    method: &'static str,
     route: String,
-    address: Option<String>,
+    address: Option<IpAddr>,
+    started: Instant,
 }
 
-/// The middleware. Stands inside of the one that gives requests their ids.
-pub(super) async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let extensions = request.extensions();
-    let seen = Seen {
-        id: extensions.get::<RequestIdentity>().map(|id| id.0),
-        method: request.method().as_str().to_owned(),
-        route: extensions.get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned(),
-        address: extensions.get::<ConnectInfo<SocketAddr>>().map(|address| address.0.ip().to_string()),
-    };
-    let response = next.run(request).await;
-    observer.report(&seen, response.status(), started);
-    response
+impl Seen {
+    /// A request as it comes in.
+    pub(super) fn of(request: &Request, id: Uuid) -> Self {
+        let extensions = request.extensions();
+        Self {
+            id,
+            method: name_of(request.method()),
+            route: extensions.get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned(),
+            address: extensions.get::<ConnectInfo<SocketAddr>>().map(|address| address.0.ip()),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// Methods have few names in the figures, whatever is sent.
+fn name_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 impl Observer {
-    fn report(&self, seen: &Seen, status: StatusCode, started: Instant) {
-        let elapsed = started.elapsed();
+    /// Counts and logs a request with the status of its answer.
+    pub(super) fn report(&self, seen: &Seen, status: StatusCode) {
+        let elapsed = seen.started.elapsed();
         let Seen { method, route, .. } = seen;
         metrics::histogram!(
             "tenantry_http_request_seconds",
-            "method" => method.clone(), "route" => route.clone(), "status" => status.as_str().to_owned()
+            "method" => *method, "route" => route.clone(), "status" => status.as_str().to_owned()
         )
         .record(elapsed);
-        let request_id = seen.id.map(tracing::field::display);
+        let request_id = tracing::field::display(seen.id);
         let (status, elapsed_ms) = (status.as_u16(), elapsed.as_secs_f64() * 1e3);
         if WATCHED.contains(&route.as_str()) {
             tracing::debug!(request_id, method, route, status, elapsed_ms, "request");
@@ -78,7 +88,14 @@ impl Observer {
         if status == StatusCode::UNAUTHORIZED.as_u16() {
             if self.samples.check().is_ok() {
                 let left_out = self.left_out.swap(0, Ordering::Relaxed);
-                tracing::warn!(request_id, method, route, address = seen.address, left_out, "unauthenticated");
+                tracing::warn!(
+                    request_id,
+                    method,
+                    route,
+                    address = seen.address.map(tracing::field::display),
+                    left_out,
+                    "unauthenticated"
+                );
             } else {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
             }

@@ -78,16 +78,37 @@ refusals! {
         IdempotencyKeyReused, ValidationFailed, RateLimited, Internal, StripeRefused, CatalogNotPushed,
         StripeNotConfigured, StripeUnavailable, Unavailable, Timeout
     ];
+    /// Of changing spend caps and alerts.
+    SpendRefusals = [
+        InvalidContextHeader, ContextMismatch, InvalidJson, InvalidHeader, Unauthenticated, AccountDeleted,
+        ForbiddenTenant, InsufficientPermissions, NotFound, Conflict, IdempotencyInFlight, PayloadTooLarge,
+        UnsupportedMediaType, IdempotencyKeyReused, UnknownMetric, ValidationFailed, RateLimited, Internal,
+        Unavailable, Timeout
+    ];
     /// Of the webhook that Stripe calls.
     WebhookRefusals = [
         InvalidSignature, InvalidJson, PayloadTooLarge, Internal, StripeNotConfigured, Unavailable, Timeout
     ];
     /// Of recording usage.
     UsageRefusals = [
-        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, AccountDeleted,
+        InvalidContextHeader, InvalidJson, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, SpendCapExceeded,
+        AccountDeleted,
         ForbiddenTenant, InsufficientPermissions, TeamPlanInactive, IdempotencyConflict, PayloadTooLarge,
         UnsupportedMediaType, UnknownMetric, TimestampTooOld, TimestampInFuture, ValidationFailed, RateLimited,
         Internal, Overloaded, Unavailable, Timeout
+    ];
+    /// Of previewing usage.
+    UsagePreviewRefusals = [
+        InvalidContextHeader, InvalidJson, Unauthenticated, AccountDeleted, ForbiddenTenant, InsufficientPermissions,
+        PayloadTooLarge, UnsupportedMediaType, ValidationFailed, RateLimited, Internal, Unavailable, Timeout
+    ];
+    /// Of taking and settling holds.
+    HoldRefusals = [
+        InvalidContextHeader, InvalidJson, InvalidHeader, Unauthenticated, UsageLimitExceeded, MetricNotInPlan, SpendCapExceeded,
+        AccountDeleted, ForbiddenTenant, InsufficientPermissions, TeamPlanInactive, NotFound, HoldNotOpen,
+        IdempotencyConflict, IdempotencyInFlight, PayloadTooLarge, UnsupportedMediaType, HoldsNotSupported,
+        IdempotencyKeyReused, TimestampTooOld, UnknownMetric, ValidationFailed, RateLimited, Internal, Unavailable,
+        Timeout
     ];
     /// Of routes that anybody may ask.
     OpenRefusals = [Internal, Unavailable, Timeout];

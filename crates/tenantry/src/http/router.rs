@@ -1,22 +1,21 @@
 //! Which route is answered by which file, and the layers around them all.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::{Router, routing};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::key_limiter::tell;
-use super::observe::{Observer, observe};
+use super::around::{Around, around};
 use super::openapi::Document;
-use super::problem::{Problem, panic_response, render};
+use super::problem::{Problem, panic_response};
 use super::routes::{
     billing, invitations, keys, members, notifications, ops, security, teams, tenants, usage, users, webhook_endpoints,
     webhooks,
@@ -61,6 +60,8 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(billing::subscription::subscription))
         .routes(routes!(billing::invoices::invoices))
         .routes(routes!(billing::events::events))
+        .routes(routes!(billing::charges::charges))
+        .routes(routes!(billing::explain::explain))
         .routes(routes!(billing::checkout::checkout))
         .routes(routes!(billing::preview::preview))
         .routes(routes!(billing::upgrade::upgrade))
@@ -69,10 +70,19 @@ fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(billing::resume::resume))
         .routes(routes!(billing::portal::portal))
         .routes(routes!(billing::operation::operation))
+        .routes(routes!(billing::spend::get::get))
+        .routes(routes!(billing::spend::set_cap::set_cap, billing::spend::remove_cap::remove_cap))
+        .routes(routes!(billing::spend::add_alert::add_alert))
+        .routes(routes!(billing::spend::remove_alert::remove_alert))
         .routes(routes!(webhooks::stripe::receive))
         .routes(routes!(usage::record::record, usage::total::total))
+        .routes(routes!(usage::preview::preview))
         .routes(routes!(usage::check::check))
         .routes(routes!(usage::report::report))
+        .routes(routes!(usage::holds::create::create, usage::holds::list::list))
+        .routes(routes!(usage::holds::get::get))
+        .routes(routes!(usage::holds::commit::commit))
+        .routes(routes!(usage::holds::release::release))
         .routes(routes!(notifications::list::list))
         .routes(routes!(security::events::events))
         .routes(routes!(webhook_endpoints::create::create, webhook_endpoints::list::list))
@@ -109,12 +119,14 @@ pub fn router(
     if let Some(handle) = metrics {
         router = router.route("/metrics", routing::get(ops::metrics::metrics).layer(axum::Extension(handle)));
     }
+    // All in one layer, for the reason that `around` is one.
     router
-        .layer(DefaultBodyLimit::max(limits.body_bytes))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.timeout))
-        .layer(CatchPanicLayer::custom(panic_response))
-        .layer(from_fn(tell))
-        .layer(from_fn_with_state(Arc::new(Observer::default()), observe))
-        .layer(from_fn_with_state(env, render))
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(Around::new(env), around))
+                .layer(CatchPanicLayer::custom(panic_response))
+                .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limits.timeout))
+                .layer(DefaultBodyLimit::max(limits.body_bytes)),
+        )
         .with_state(state)
 }

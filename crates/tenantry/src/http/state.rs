@@ -17,17 +17,38 @@ use crate::storage::keys::PresentedKey;
 use crate::stripe_sync::Stripe;
 use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
-use crate::usage::ingest::Ingest;
+use crate::usage::ingest::{Ingest, Recorder};
 
-/// State of the server. Cheap to clone.
+/// State of the server. One pointer: each layer of the router clones it for each request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+impl AppState {
+    /// State of these parts.
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// The parts of the server's state.
+#[derive(Clone)]
+pub struct Shared {
     /// Pools of the two logins.
     pub db: Database,
     /// Time and chance.
     pub env: Env,
     /// The entrance to recording usage.
     pub ingest: Ingest,
+    /// What records usage; for holds, which do not wait in line.
+    pub recorder: Recorder,
     /// The entrance to checks.
     pub checks: Checks,
     /// Who signs tokens.

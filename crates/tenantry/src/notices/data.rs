@@ -163,6 +163,36 @@ pub struct LimitRefused {
     pub period: Span,
 }
 
+/// Of [`Kind::UsageSpendAlert`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageSpendAlert {
+    /// The alert.
+    pub alert_id: Uuid,
+    /// The metric that it is about; none is all metrics together.
+    pub metric: Option<String>,
+    /// The amount that the tenant wants to be told of.
+    pub amount: Money,
+    /// What was accrued when it was reached.
+    pub accrued: Money,
+    /// The usage period.
+    pub period: Span,
+}
+
+/// Of [`Kind::UsageSpendCapped`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageSpendCapped {
+    /// The metric that the cap is about; none is all metrics together.
+    pub metric: Option<String>,
+    /// The cap.
+    pub cap: Money,
+    /// What was accrued when it was reached, or refused something.
+    pub accrued: Money,
+    /// The usage period.
+    pub period: Span,
+}
+
 /// Of [`Kind::OverageCarried`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -250,6 +280,8 @@ data!(
     AccessChanged,
     LimitThreshold,
     LimitRefused,
+    UsageSpendAlert,
+    UsageSpendCapped,
     OverageCarried,
     TaxLocationMissing,
     WebhookEndpointDisabled,

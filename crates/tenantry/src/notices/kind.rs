@@ -44,6 +44,11 @@ kinds! {
     LimitThreshold = "limit_threshold", "limit.threshold";
     /// Usage was refused for the limit. Once per metric and period.
     LimitRefused = "limit_refused", "limit.refused";
+    /// What usage of a period costs reached an amount that the tenant wants to be told of. Once per alert and period.
+    UsageSpendAlert = "usage_spend_alert", "usage.spend_alert";
+    /// What usage of a period costs reached the tenant's cap, or usage was refused for it. Once per cap, amount and
+    /// period.
+    UsageSpendCapped = "usage_spend_capped", "usage.spend_capped";
     /// Overage could not be charged and waits for the next paid invoice. Once per period.
     OverageCarried = "overage_carried", "overage.carried";
     /// Tax cannot be computed until the tenant says where it is. Once per invoice.

@@ -23,7 +23,7 @@ use crate::deployment::{Deployment, DeploymentError, Purpose};
 use crate::env::Env;
 use crate::http::auth::{Jwks, TokenSettings, TokenVerifier};
 use crate::http::router::{Limits, router};
-use crate::http::state::AppState;
+use crate::http::state::{AppState, Shared};
 use crate::notices::webhooks::UrlPolicy;
 use crate::notices::{Outbound, OutboundError, OutboundSettings};
 use crate::storage::Database;
@@ -32,6 +32,7 @@ use crate::stripe_sync::Stripe;
 use crate::tenancy::key_uses::KeyUses;
 use crate::usage::check::Checks;
 use crate::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
+use crate::usage::retention::Retention;
 use crate::worker::Worker;
 
 /// Checks that may wait for their answer.
@@ -196,11 +197,12 @@ pub fn start(
         committers: config.ingest_committers,
         ..IngestSettings::default()
     };
-    let state = AppState {
+    let state = AppState::new(Shared {
         db: db.clone(),
         env: env.clone(),
         ingest: Ingest::start(&recorder, settings),
         checks: Checks::start(&recorder, WAITING_CHECKS, CHECK_READERS),
+        recorder,
         verifier: Arc::new(verifier),
         catalog: Arc::new(catalog),
         known: Arc::default(),
@@ -210,8 +212,9 @@ pub fn start(
         webhooks: webhook_policy(config),
         invitations_valid_for: SignedDuration::from_hours(i64::from(config.invitation_hours)),
         stripe: stripe.clone(),
-    };
-    (state, Worker::start(db.clone(), env.clone(), outbound, stripe))
+    });
+    let retention = config.usage_retain_months.map(|months| (retention(config, db, env), months));
+    (state, Worker::start(db.clone(), env.clone(), outbound, stripe, retention))
 }
 
 /// What the configuration says of mails and webhooks.
@@ -231,6 +234,12 @@ fn webhook_policy(config: &Config) -> UrlPolicy {
 /// What the configuration says of recording usage.
 pub fn group_settings(config: &Config) -> GroupSettings {
     GroupSettings { late_window: SignedDuration::from_hours(i64::from(config.late_events_hours)) }
+}
+
+/// What the configuration says of usage that leaves.
+pub fn retention(config: &Config, db: &Database, env: &Env) -> Retention {
+    let late_window = group_settings(config).late_window;
+    Retention::new(db.clone(), env.clone(), config.usage_archive_dir.clone(), late_window)
 }
 
 /// Whose tokens the configuration takes.

@@ -64,6 +64,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, String> {
 
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    metrics_process::Collector::default().describe();
     describe_histogram!("tenantry_http_request_seconds", Unit::Seconds, "Requests by method, route and status");
     describe_histogram!("tenantry_transaction_seconds", Unit::Seconds, "Transactions by name, from begin to commit");
     describe_histogram!("tenantry_ingest_group_events", Unit::Count, "Usage events committed together");

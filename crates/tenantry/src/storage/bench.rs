@@ -33,6 +33,47 @@ pub async fn remove(admin: &Client) -> Result<(), Error> {
     admin.batch_execute("drop schema if exists tenantry_bench cascade").await
 }
 
+/// What a database says of itself.
+#[derive(Debug)]
+pub struct Facts {
+    /// Its version.
+    pub version: String,
+    /// Settings that matter for speed and safety, by name.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Version and settings.
+pub async fn facts(admin: &Client) -> Result<Facts, Error> {
+    let version = admin.query_one("select current_setting('server_version')", &[]).await?.try_get(0)?;
+    let rows = admin
+        .query(
+            "select name, current_setting(name) from pg_settings
+             where name in ('fsync', 'synchronous_commit', 'full_page_writes', 'shared_buffers', 'wal_compression',
+                            'max_wal_size', 'checkpoint_timeout', 'autovacuum', 'data_checksums')
+             order by name",
+            &[],
+        )
+        .await?;
+    let settings = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>()?;
+    Ok(Facts { version, settings })
+}
+
+/// Bytes of the tables of usage with their indexes, and the events in them: (keys, events, sums, number of events).
+pub async fn sizes(admin: &Client) -> Result<(i64, i64, i64, i64), Error> {
+    let row = admin
+        .query_one(
+            "select (select pg_total_relation_size('tenantry.usage_keys')),
+                    (select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint from pg_inherits
+                     where inhparent = 'tenantry.tenant_usage'::regclass),
+                    (select pg_total_relation_size('tenantry.usage_rollups')
+                          + pg_total_relation_size('tenantry.usage_counters')),
+                    (select coalesce(sum(event_count), 0)::bigint from tenantry.usage_counters)",
+            &[],
+        )
+        .await?;
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+}
+
 /// Puts earlier events of this period and a counter in place.
 pub async fn preload(admin: &Client, tenant: Uuid, events: i32, now: Timestamp) -> Result<(), Error> {
     admin

@@ -40,13 +40,29 @@ pub static PARTS: &[Part] = &[
     Part { kind: "subscription", page: &SUBSCRIPTIONS },
     Part { kind: "period", page: &PERIODS },
     Part { kind: "usageEvent", page: &USAGE },
+    Part { kind: "usageArchive", page: &USAGE_ARCHIVES },
     Part { kind: "charge", page: &CHARGES },
     Part { kind: "invoice", page: &INVOICES },
+    Part { kind: "spendCap", page: &SPEND_CAPS },
+    Part { kind: "spendAlert", page: &SPEND_ALERTS },
     Part { kind: "notification", page: &NOTIFICATIONS },
     Part { kind: "billingEvent", page: &AUDIT },
 ];
 
 query! {
+    both SPEND_CAPS = "
+        select jsonb_build_object('metric', metric, 'amountCents', amount_minor, 'createdAt', created_at,
+                   'updatedAt', updated_at),
+               jsonb_build_array(id)
+        from tenantry.spend_caps
+        where tenant_id = $1 and ($2::jsonb is null or id > ($2 ->> 0)::uuid)
+        order by id limit $3";
+    both SPEND_ALERTS = "
+        select jsonb_build_object('id', id, 'metric', metric, 'amountCents', amount_minor, 'createdAt', created_at),
+               jsonb_build_array(id)
+        from tenantry.spend_alerts
+        where tenant_id = $1 and ($2::jsonb is null or id > ($2 ->> 0)::uuid)
+        order by id limit $3";
     both TENANT = "
         select jsonb_build_object('id', id, 'type', type, 'name', name, 'slug', slug, 'ownerId', owner_id,
                    'settings', settings, 'createdAt', created_at, 'updatedAt', updated_at),
@@ -112,6 +128,15 @@ query! {
               coalesce($2::jsonb ->> 0, ''), coalesce(($2 ->> 1)::timestamptz, '-infinity'),
               coalesce(($2 ->> 2)::uuid, '00000000-0000-0000-0000-000000000000'))
         order by metric, occurred_at, id limit $3";
+    both USAGE_ARCHIVES = "
+        select jsonb_build_object('month', to_char(month at time zone 'UTC', 'YYYY-MM'), 'part', part, 'events', event_count,
+                   'first', first_at, 'last', last_at, 'file', file_name, 'sha256', encode(digest, 'hex'),
+                   'archivedAt', created_at),
+               jsonb_build_array(month, part)
+        from tenantry.usage_archive_parts
+        where tenant_id = $1 and state = 'archived'
+          and ($2::jsonb is null or (month, part) > (($2 ->> 0)::timestamptz, ($2 ->> 1)::integer))
+        order by month, part limit $3";
     both CHARGES = "
         select jsonb_build_object('id', id, 'metric', metric, 'periodStart', billing_period_start, 'sequence', sequence,
                    'overage', overage_amount::text, 'amount', charge_amount_cents, 'currency', currency, 'state', state,

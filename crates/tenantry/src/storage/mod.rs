@@ -28,4 +28,4 @@ pub mod users;
 pub use error::{StoreError, describe};
 pub use pool::{Database, Logins, MaybeRetryable};
 pub use query::{Login, QUERIES, Query};
-pub use tx::{Params, ReadScope, Tx};
+pub use tx::{Opening, Params, ReadScope, Tx};

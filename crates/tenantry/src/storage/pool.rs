@@ -7,7 +7,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, QueueMode, Recycli
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-use super::{ReadScope, StoreError, Tx};
+use super::{Opening, ReadScope, StoreError, Tx};
 
 /// How often a transaction that lost a deadlock is run again before its caller is told.
 const ATTEMPTS: u32 = 5;
@@ -55,6 +55,11 @@ impl Database {
     /// A write transaction as `tenantry_service`, opened for these tenants and no others. READ COMMITTED.
     pub async fn begin(&self, name: &'static str, tenants: &[Uuid]) -> Result<Tx, StoreError> {
         Tx::write(connection(&self.service).await?, name, tenants).await
+    }
+
+    /// A write transaction that is still to be opened; see [`begin_with!`](crate::begin_with!).
+    pub async fn opening(&self, name: &'static str, tenants: &[Uuid]) -> Result<Opening, StoreError> {
+        Ok(Opening::new(connection(&self.service).await?, name, tenants))
     }
 
     /// Runs a write transaction: commits what the work returns, undoes it when it fails, and runs it again
@@ -142,6 +147,27 @@ macro_rules! write_tx {
             }
         }
     }};
+}
+
+/// Opens a write transaction and runs its first statements in one round trip:
+/// `begin_with!(db, "name", &[tenant], |tx| work)` gives the open transaction and the result of the work.
+///
+/// Nothing of the work is sent before the opening, and the server runs what it is sent in order. Where the opening
+/// fails, the connection is thrown away. A macro for the same reason as [`write_tx!`](crate::write_tx!).
+#[macro_export]
+macro_rules! begin_with {
+    ($db:expr, $name:expr, $tenants:expr, |$tx:ident| $work:expr) => {
+        match $db.opening($name, $tenants).await {
+            Err(error) => Err(error),
+            Ok(opening) => {
+                let $tx = opening.tx();
+                match tokio::join!(biased; opening.begin(), $work) {
+                    (Ok(()), worked) => Ok((opening.opened(), worked)),
+                    (Err(error), _) => Err(error),
+                }
+            }
+        }
+    };
 }
 
 /// Whether running the same transaction again can help.

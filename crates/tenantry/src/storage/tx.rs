@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use deadpool_postgres::Object;
+use futures::future::join_all;
+use futures::{Stream, TryStreamExt as _};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -88,8 +90,13 @@ impl Tx {
 
     async fn open(client: Object, name: &'static str, begin: &str) -> Result<Self, StoreError> {
         let tx = Self { name, client: Some(client), opened: Instant::now() };
-        tx.client()?.batch_execute(begin).await.map_err(|source| StoreError::Statement { query: "begin", source })?;
+        tx.send_begin(begin).await?;
         Ok(tx)
+    }
+
+    async fn send_begin(&self, begin: &str) -> Result<(), StoreError> {
+        let sent = self.client()?.batch_execute(begin).await;
+        sent.map_err(|source| StoreError::Statement { query: "begin", source })
     }
 
     /// Its name, for metrics and logs.
@@ -107,6 +114,20 @@ impl Tx {
         let failed = |source| StoreError::Statement { query: query.name, source };
         let statement = client.prepare_cached(query.sql).await.map_err(failed)?;
         client.query(&statement, params).await.map_err(failed)
+    }
+
+    /// The rows of a statement one after the other, for answers that are too large to be held. Memory stays flat: what
+    /// is not taken yet stays at the server.
+    pub async fn stream(
+        &self,
+        query: &'static Query,
+        params: Params<'_>,
+    ) -> Result<impl Stream<Item = Result<Row, StoreError>> + use<>, StoreError> {
+        let client = self.client()?;
+        let failed = |source| StoreError::Statement { query: query.name, source };
+        let statement = client.prepare_cached(query.sql).await.map_err(failed)?;
+        let rows = client.query_raw(&statement, params.iter().copied()).await.map_err(failed)?;
+        Ok(rows.map_err(failed))
     }
 
     /// The row of a statement, if there is one.
@@ -148,9 +169,16 @@ impl Tx {
         self.finish("rollback").await
     }
 
-    async fn finish(mut self, how: &'static str) -> Result<(), StoreError> {
-        let outcome =
-            self.client()?.batch_execute(how).await.map_err(|source| StoreError::Statement { query: how, source });
+    async fn finish(self, how: &'static str) -> Result<(), StoreError> {
+        let sent = self.send_end(how).await;
+        self.ended(how, sent)
+    }
+
+    async fn send_end(&self, how: &'static str) -> Result<(), StoreError> {
+        self.client()?.batch_execute(how).await.map_err(|source| StoreError::Statement { query: how, source })
+    }
+
+    fn ended(mut self, how: &'static str, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
         metrics::histogram!("tenantry_transaction_seconds", "name" => self.name, "outcome" => how)
             .record(self.opened.elapsed());
         if outcome.is_ok() {
@@ -158,6 +186,67 @@ impl Tx {
             drop(self.client.take());
         }
         outcome
+    }
+
+    /// Runs the last statements of a transaction and commits it, in one round trip: their rows once all is durable, or
+    /// the first error once all is undone.
+    ///
+    /// The server does not wait for us between the statements and the commit, so the locks of the last statements are
+    /// held no longer than writing takes. What must not be committed has to fail in the database: after a statement's
+    /// error a commit is a rollback.
+    pub async fn commit_behind(self, last: &[(&'static Query, Params<'_>)]) -> Result<Vec<Vec<Row>>, StoreError> {
+        // Prepared before anything is sent: a statement that had to wait for its preparation would come after the
+        // commit, outside of the transaction.
+        let mut statements = Vec::with_capacity(last.len());
+        for (query, params) in last {
+            let prepared = self.client()?.prepare_cached(query.sql).await;
+            let statement = prepared.map_err(|source| StoreError::Statement { query: query.name, source })?;
+            statements.push((query, statement, params));
+        }
+        let (rows, sent) = {
+            let client = self.client()?;
+            let rows = statements.iter().map(async |(query, statement, params)| {
+                let rows = client.query(statement, params).await;
+                rows.map_err(|source| StoreError::Statement { query: query.name, source })
+            });
+            // Each is sent when it is first polled, and they are polled in this order.
+            tokio::join!(biased; join_all(rows), self.send_end("commit"))
+        };
+        // After the first error every other one only says that there was one.
+        let rows: Result<Vec<Vec<Row>>, StoreError> = rows.into_iter().collect();
+        self.ended(if rows.is_ok() { "commit" } else { "rollback" }, sent)?;
+        rows
+    }
+}
+
+/// A write transaction that is opened in the round trip of its first statements. Made by
+/// [`begin_with!`](crate::begin_with!), which alone sees to the order.
+#[derive(Debug)]
+pub struct Opening {
+    tx: Tx,
+    begin: String,
+}
+
+impl Opening {
+    pub(super) fn new(client: Object, name: &'static str, tenants: &[Uuid]) -> Self {
+        let tx = Tx { name, client: Some(client), opened: Instant::now() };
+        Self { tx, begin: begin_for(tenants, "") }
+    }
+
+    /// Sends the opening. Whatever is sent after it on this connection comes after it; where it fails, the transaction
+    /// must not be used any more.
+    pub async fn begin(&self) -> Result<(), StoreError> {
+        self.tx.send_begin(&self.begin).await
+    }
+
+    /// The transaction, for statements that are sent right behind the opening.
+    pub fn tx(&self) -> &Tx {
+        &self.tx
+    }
+
+    /// The transaction once it is open.
+    pub fn opened(self) -> Tx {
+        self.tx
     }
 }
 

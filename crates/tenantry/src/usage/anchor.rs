@@ -5,9 +5,10 @@ use rust_decimal::Decimal;
 use tenantry_domain::period::period_containing;
 use uuid::Uuid;
 
-use super::opening;
 use super::plan_change::{self, NewTerms};
 use super::plans::PlanBook;
+use super::spend::watch::Watched;
+use super::{holds, opening};
 use crate::env::Env;
 use crate::storage::usage::charges as rows;
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
@@ -21,6 +22,7 @@ pub(super) struct Moving<'a> {
     pub(super) env: &'a Env,
     pub(super) tenant: Uuid,
     pub(super) anchor: Timestamp,
+    pub(super) watched: Watched,
 }
 
 impl Moving<'_> {
@@ -72,7 +74,7 @@ impl Moving<'_> {
             period.anchor = self.anchor;
             let mut end = self.end_of_period_from(period.start).await?;
             // What begins there may have events beyond its own end in turn.
-            while self.has_events_from(&period, end).await? {
+            while self.has_use_from(&period, end).await? {
                 period = self.cut(&period, end, terms).await?.1;
                 end = period.end;
             }
@@ -96,11 +98,13 @@ impl Moving<'_> {
         Ok(next.map_or(boundary, |next| next.min(boundary)))
     }
 
-    async fn has_events_from(&self, period: &PeriodRow, at: Timestamp) -> Result<bool, StoreError> {
+    /// Whether a period has events, or open holds, from an instant on.
+    async fn has_use_from(&self, period: &PeriodRow, at: Timestamp) -> Result<bool, StoreError> {
         let counters = rows::lock_period_counters(self.tx, self.tenant, period.start).await?;
         let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
         let used = segments::events_from(self.tx, (self.tenant, period.start), &metrics, at).await?;
-        Ok(!used.is_empty())
+        let now = self.env.clock.now();
+        Ok(!used.is_empty() || holds::any_since(self.tx, (self.tenant, period.start), at, now).await?)
     }
 
     /// Takes what lies beyond a period's new end out of its segments; those that would begin there hold nothing
@@ -126,48 +130,55 @@ impl Moving<'_> {
             let emptied = SegmentRow { sequence: segment.sequence, started_at: segment.started_at, ..last.clone() };
             segments::set_segment_plan(self.tx, &emptied).await?;
         }
-        let limits = (last.limits_plan_id.clone(), last.limits_plan_version);
+        let again = NewTerms {
+            plan: (last.plan_id.clone(), last.plan_version),
+            limits: (last.limits_plan_id.clone(), last.limits_plan_version),
+        };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [limits.clone()]).await?;
+        plans.fetch(self.tx, [again.plan.clone(), again.limits.clone()]).await?;
         for counter in counters {
-            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &limits).await?;
+            plan_change::put_under(self.tx, &mut counter.clone(), &plans, &again, &self.watched).await?;
         }
         Ok(())
     }
 
-    /// Moves what was used from the start of the new period on, metric by metric. What was counted in one way goes on
-    /// being counted so.
+    /// Moves what was used and is held from the start of the new period on, metric by metric. What was counted in one
+    /// way goes on being counted so.
     async fn move_counters(&self, counters: &[CounterRow], to: &PeriodRow, terms: &NewTerms) -> Result<(), StoreError> {
         let Some(old_start) = counters.first().map(|counter| counter.period_start) else {
             return Ok(());
         };
         let mut plans = PlanBook::default();
-        plans.fetch(self.tx, [terms.limits.clone()]).await?;
-        let key = (self.tenant, old_start);
+        plans.fetch(self.tx, [terms.plan.clone(), terms.limits.clone()]).await?;
         let all: Vec<&CounterRow> = counters.iter().collect();
         let metrics: Vec<&str> = all.iter().map(|counter| counter.metric.as_str()).collect();
         let sums: Vec<&str> = plan_change::sums_of(&all).iter().map(|counter| counter.metric.as_str()).collect();
-        let amounts = segments::used_between(self.tx, key, &sums, to.start, None).await?;
-        for (metric, count) in segments::events_from(self.tx, key, &metrics, to.start).await? {
-            let amount = amounts.iter().find(|row| row.0 == metric).map_or(Decimal::ZERO, |row| row.1);
-            let aggregation = counters.iter().find(|counter| counter.metric == metric);
-            let found = plans.terms(&terms.limits.0, terms.limits.1, &metric)?;
-            let counter = NewCounter {
+        let key = (self.tenant, old_start);
+        let counter = |metric: &str| {
+            let found = plans.terms(&terms.limits.0, terms.limits.1, metric)?;
+            let priced = plans.metric(&terms.plan.0, terms.plan.1, metric)?;
+            let cut = counters.iter().find(|counter| counter.metric == metric);
+            Ok(NewCounter {
                 tenant_id: self.tenant,
-                metric: metric.clone(),
+                metric: metric.to_owned(),
                 period: to.clone(),
                 segment_sequence: 0,
                 segment_start: to.start,
                 in_plan: found.in_plan,
                 included: found.included,
                 hard_limit: found.hard_limit,
-                aggregation: aggregation.map_or_else(|| "sum".to_owned(), |counter| counter.aggregation.clone()),
-            };
-            open::insert_counters(self.tx, std::slice::from_ref(&counter)).await?;
+                sure_limit: self.watched.sure_limit(metric, priced),
+                aggregation: cut.map_or_else(|| "sum".to_owned(), |counter| counter.aggregation.clone()),
+            })
+        };
+        let amounts = segments::used_between(self.tx, key, &sums, to.start, None).await?;
+        for (metric, count) in segments::events_from(self.tx, key, &metrics, to.start).await? {
+            let amount = amounts.iter().find(|row| row.0 == metric).map_or(Decimal::ZERO, |row| row.1);
+            open::insert_counters(self.tx, &[counter(&metric)?]).await?;
             let moved = (amount, count);
             segments::move_events(self.tx, (self.tenant, &metric, old_start), (to.start, to.end), moved).await?;
         }
-        Ok(())
+        holds::move_on(self.tx, key, to.start, self.env.clock.now(), counter).await
     }
 }
 

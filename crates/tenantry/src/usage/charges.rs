@@ -17,7 +17,7 @@ use crate::storage::usage::{commit, segments};
 use crate::storage::{StoreError, Tx};
 
 /// Charged in this currency where a plan has overage but no price of its own.
-const FALLBACK_CURRENCY: &str = "usd";
+pub const FALLBACK_CURRENCY: &str = "usd";
 
 /// Kind of the jobs that bring charges onto an invoice.
 pub const BILL_JOB: &str = "bill_overage";
@@ -45,23 +45,11 @@ pub fn accrue(
     ended: &[(i32, Decimal)],
     plans: &PlanBook,
 ) -> Result<Accrued, StoreError> {
-    let mut reached = Decimal::ZERO;
     let mut uses = Vec::with_capacity(segments.len());
     let mut inputs = Vec::with_capacity(segments.len());
     let mut currency = None;
     let mut overage = Decimal::ZERO;
-    for (position, segment) in segments.iter().enumerate() {
-        let start = reached;
-        reached = if position + 1 == segments.len() {
-            total
-        } else {
-            start
-                + ended
-                    .iter()
-                    .filter(|(sequence, _)| *sequence == segment.sequence)
-                    .map(|(_, sum)| *sum)
-                    .sum::<Decimal>()
-        };
+    for (segment, (start, reached)) in segments.iter().zip(totals(total, segments, ended)) {
         let plan = plans.get(&segment.plan_id, segment.plan_version)?;
         currency = plan.currency().map(|code| code.to_string()).or(currency);
         let terms = plans.metric(&segment.plan_id, segment.plan_version, metric)?;
@@ -88,6 +76,20 @@ pub fn accrue(
         overage: overage.max(Decimal::ZERO),
         inputs: serde_json::json!({ "segments": inputs, "exactMinor": exact.to_string() }),
     })
+}
+
+/// Total of a counter when each of its segments began and when it ended; the last one has what the others leave.
+pub fn totals(total: Decimal, segments: &[SegmentRow], ended: &[(i32, Decimal)]) -> Vec<(Decimal, Decimal)> {
+    let mut reached = Decimal::ZERO;
+    let used = |segment: &SegmentRow| -> Decimal {
+        ended.iter().filter(|(sequence, _)| *sequence == segment.sequence).map(|(_, sum)| *sum).sum()
+    };
+    let bounds = |(position, segment): (usize, &SegmentRow)| {
+        let start = reached;
+        reached = if position + 1 == segments.len() { total } else { start + used(segment) };
+        (start, reached)
+    };
+    segments.iter().enumerate().map(bounds).collect()
 }
 
 /// What of a total is above the included quantity and costs something.

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::ingest::Recorder;
-use super::outcome::SubmitError;
+use super::outcome::{SpendCap, SubmitError};
 use crate::tenancy::Actor;
 
 /// A question: may this tenant use so much more of this metric?
@@ -36,6 +36,9 @@ pub struct Question {
 pub enum Verdict {
     /// Where the metric stands, and what one more event is judged by.
     Standing(Outlook),
+    /// Where the metric stands; within its limit, but a spend cap would refuse the amount. Which, where the caller may
+    /// see what use costs.
+    Capped(Outlook, Option<SpendCap>),
     /// The caller may not see the tenant's usage.
     Forbidden,
     /// The owner of the caller's team has no plan to share.

@@ -7,6 +7,7 @@ use tenantry_domain::metric::Aggregation;
 use tenantry_domain::plan::Plan;
 use uuid::Uuid;
 
+use super::report::ReportError;
 use crate::storage::usage::aggregated;
 use crate::storage::usage::report::{self as rows, CountedRow};
 use crate::storage::{StoreError, Tx};
@@ -28,7 +29,7 @@ pub(super) async fn of(
     (tenant, only): (Uuid, Option<Uuid>),
     span: (Timestamp, Timestamp),
     metric: Option<&str>,
-) -> Result<Vec<Figure>, StoreError> {
+) -> Result<Vec<Figure>, ReportError> {
     let mut figures = Vec::new();
     for row in rows::counted(tx, tenant, span, metric).await? {
         let aggregation: Aggregation =
@@ -48,11 +49,15 @@ async fn value(
     span: (Timestamp, Timestamp),
     row: &CountedRow,
     aggregation: &Aggregation,
-) -> Result<Decimal, StoreError> {
+) -> Result<Decimal, ReportError> {
     if span == row.period && only.is_none() {
         return Ok(row.total);
     }
-    aggregated::figure(tx, aggregation, (tenant, &row.metric), span, (only, aggregation.free_slots(span))).await
+    // A period that counted in this way keeps its events; one before it may have been a sum, and have let them go.
+    if let Some(from) = rows::left_of(tx, (tenant, &row.metric), span).await? {
+        return Err(ReportError::Archived { metric: row.metric.clone(), from });
+    }
+    Ok(aggregated::figure(tx, aggregation, (tenant, &row.metric), span, (only, aggregation.free_slots(span))).await?)
 }
 
 /// What a plan says that a metric's events make; a sum where it does not name it.

@@ -1,9 +1,10 @@
-//! When a change that is learned of late can take effect: never before what is in force already began.
+//! When a change that is learned of late can take effect: never before what is in force already began, and never before
+//! the end of a month whose events have left.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::storage::usage::{open, segments};
+use crate::storage::usage::{open, retention, segments};
 use crate::storage::{StoreError, Tx};
 
 /// What is to begin.
@@ -17,6 +18,8 @@ pub enum Begins {
 
 /// The first instant at or after `at` at which a change can begin.
 pub async fn possible(tx: &Tx, tenant: Uuid, at: Timestamp, begins: Begins) -> Result<Timestamp, StoreError> {
+    // What has left cannot be told apart by instants any more.
+    let at = retention::left_until(tx, tenant).await?.map_or(at, |end| at.max(end));
     let periods = open::nearest_periods(tx, &[tenant], &[at]).await?;
     let own = || periods.iter().filter(|period| !period.historic);
     let running = own().find(|period| period.start <= at && at < period.end);

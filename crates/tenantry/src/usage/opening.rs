@@ -12,6 +12,7 @@ use tenantry_domain::period::{KnownPeriod, Period, derive};
 use uuid::Uuid;
 
 use super::plans::PlanBook;
+use super::spend::watch::{self, Watches};
 use crate::env::Env;
 use crate::storage::usage::facts::PeriodRow;
 use crate::storage::usage::open::{self, NewCounter, PlanVersionRow, SegmentRow, SubscriptionRow};
@@ -49,6 +50,7 @@ pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), Sto
                 return Err(StoreError::corrupt("subscriptions", "a tenant has no current subscription"));
             }
             let mut opening = Opening::new(tx, env, subscriptions).await?;
+            opening.watches = watch::of_tenants(tx, some).await?;
             for counters in some.iter().filter_map(|tenant| by_tenant.get(tenant)) {
                 opening.add(counters).await?;
             }
@@ -78,6 +80,8 @@ struct Opening<'a> {
     subscriptions: HashMap<Uuid, SubscriptionRow>,
     current_plans: Vec<PlanVersionRow>,
     plans: PlanBook,
+    /// Read where counters are made.
+    watches: Watches,
     known: BTreeMap<(Uuid, Timestamp), PeriodRow>,
     segments: BTreeMap<(Uuid, Timestamp), SegmentRow>,
     new_periods: Vec<PeriodRow>,
@@ -98,6 +102,7 @@ impl<'a> Opening<'a> {
             subscriptions: subscriptions.into_iter().map(|row| (row.tenant_id, row)).collect(),
             current_plans,
             plans,
+            watches: Watches::default(),
             known: BTreeMap::new(),
             segments: BTreeMap::new(),
             new_periods: Vec::new(),
@@ -115,7 +120,12 @@ impl<'a> Opening<'a> {
                 continue;
             }
             let segment = self.segment_of(&period).await?;
-            self.plans.fetch(self.tx, [(segment.limits_plan_id.clone(), segment.limits_plan_version)]).await?;
+            let pricing = (segment.plan_id.clone(), segment.plan_version);
+            let limits = (segment.limits_plan_id.clone(), segment.limits_plan_version);
+            self.plans.fetch(self.tx, [pricing, limits]).await?;
+            let priced = self.plans.metric(&segment.plan_id, segment.plan_version, &counter.metric)?;
+            let watched = self.watches.of(counter.tenant_id);
+            let sure_limit = if period.historic { None } else { watched.sure_limit(&counter.metric, priced) };
             let terms = self.plans.terms(&segment.limits_plan_id, segment.limits_plan_version, &counter.metric)?;
             self.new_counters.push(NewCounter {
                 tenant_id: counter.tenant_id,
@@ -125,6 +135,7 @@ impl<'a> Opening<'a> {
                 in_plan: terms.in_plan,
                 included: terms.included,
                 hard_limit: terms.hard_limit,
+                sure_limit,
                 aggregation: self.aggregation_of(&segment, &counter.metric)?.to_string(),
                 period,
             });

@@ -1,6 +1,7 @@
 //! What became of an event.
 
 use tenantry_domain::limit::Standing;
+use tenantry_domain::money::Currency;
 use tenantry_domain::permission::Permission;
 
 /// The answer for one event. All but `Accepted` recorded nothing.
@@ -40,6 +41,25 @@ pub enum Refusal {
     UsageLimitExceeded,
     /// The plan does not name the metric, so its limit is 0.
     MetricNotInPlan,
+    /// A spend cap of the tenant; none where the sender may not see what use costs.
+    SpendCapExceeded(Option<SpendCap>),
+}
+
+/// A spend cap that an event would pass, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpendCap {
+    /// It is the cap of the event's metric, rather than of all metrics together.
+    pub of_metric: bool,
+    /// The cap.
+    pub cap_minor: i64,
+    /// Accrued so far of what the cap is about.
+    pub accrued_minor: i64,
+    /// What open holds would add to that.
+    pub held_minor: i64,
+    /// What the event would have added.
+    pub event_minor: i64,
+    /// The currency.
+    pub currency: Currency,
 }
 
 /// What is wrong with an event.

@@ -17,6 +17,8 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::plans::PlanBook;
+use super::spend::tell;
+use super::spend::watch::{self, Watched};
 use super::{anchor, charges, opening, recount};
 use crate::env::Env;
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
@@ -103,7 +105,7 @@ pub async fn set_anchor(
     let subscription = lock_subscription(tx, tenant).await?;
     let old = opening::open_period(tx, env, &subscription, at).await?;
     segments::lock_counters_from(tx, tenant, at).await?;
-    let moving = anchor::Moving { tx, env, tenant, anchor: at };
+    let moving = anchor::Moving { tx, env, tenant, anchor: at, watched: watch::of_tenant(tx, tenant).await? };
     let ended = if old.historic || old.start == at { Vec::new() } else { moving.cut(&old, at, terms).await?.0 };
     moving.follow(terms).await?;
     recount::whole(tx, &ended).await?;
@@ -132,9 +134,12 @@ pub async fn follow_anchor(
     let subscription = lock_subscription(tx, tenant).await?;
     opening::open_period(tx, env, &subscription, at).await?;
     segments::lock_counters_from(tx, tenant, at).await?;
-    let moving = anchor::Moving { tx, env, tenant, anchor: at };
+    let moving = anchor::Moving { tx, env, tenant, anchor: at, watched: watch::of_tenant(tx, tenant).await? };
     moving.follow(terms).await?;
     recount::whole(tx, &segments::lock_counters_from(tx, tenant, at).await?).await?;
+    if !moving.watched.is_empty() {
+        Box::pin(tell::tell_standing(tx, env, tenant)).await?;
+    }
     let current = moving.period_at(env.clock.now()).await?.or(moving.period_at(at).await?);
     let current = current.ok_or_else(|| StoreError::corrupt("anchor", "no period contains it"))?;
     let bounds = (current.start, current.end);
@@ -151,8 +156,9 @@ async fn lock_subscription(tx: &Tx, tenant: Uuid) -> Result<SubscriptionRow, Sto
 /// Puts every segment from an instant on under these terms; the period that contains it must be there.
 async fn retake(tx: &Tx, env: &Env, (tenant, at): (Uuid, Timestamp), terms: &NewTerms) -> Result<(), StoreError> {
     let counters = segments::lock_counters_from(tx, tenant, at).await?;
+    let watched = watch::of_tenant(tx, tenant).await?;
     let mut plans = PlanBook::default();
-    plans.fetch(tx, [terms.limits.clone()]).await?;
+    plans.fetch(tx, [terms.plan.clone(), terms.limits.clone()]).await?;
     for period in open::periods_from(tx, tenant, at).await? {
         if period.historic {
             continue;
@@ -163,21 +169,26 @@ async fn retake(tx: &Tx, env: &Env, (tenant, at): (Uuid, Timestamp), terms: &New
             let mut counter = counter.clone();
             counter.segment_sequence = current.sequence;
             counter.segment_start = current.started_at;
-            put_under(tx, &mut counter, &plans, &terms.limits).await?;
+            put_under(tx, &mut counter, &plans, terms, &watched).await?;
         }
     }
     recount::segments(tx, &counters).await?;
-    charges::adjust_closed(tx, &counters, env, env.clock.now()).await
+    charges::adjust_closed(tx, &counters, env, env.clock.now()).await?;
+    // Spend that a change of plan raises is no fault, whatever the caps; it is told of.
+    if watched.is_empty() { Ok(()) } else { Box::pin(tell::tell_standing(tx, env, tenant)).await }
 }
 
-/// Judges a locked counter by the limits of a plan version from now on.
+/// Judges a locked counter by these terms from now on; their plans must be in the book.
 pub(super) async fn put_under(
     tx: &Tx,
     counter: &mut CounterRow,
     plans: &PlanBook,
-    limits: &(String, i32),
+    terms: &NewTerms,
+    watched: &Watched,
 ) -> Result<(), StoreError> {
-    let found = plans.terms(&limits.0, limits.1, &counter.metric)?;
+    let found = plans.terms(&terms.limits.0, terms.limits.1, &counter.metric)?;
+    let priced = plans.metric(&terms.plan.0, terms.plan.1, &counter.metric)?;
+    counter.sure_limit = watched.sure_limit(&counter.metric, priced);
     counter.in_plan = found.in_plan;
     counter.included = found.included;
     counter.hard_limit = found.hard_limit;

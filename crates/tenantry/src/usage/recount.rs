@@ -43,6 +43,9 @@ async fn tallied(tx: &Tx, counters: &[CounterRow]) -> Result<Vec<(CounterRow, Ag
     let mut tallied = Vec::with_capacity(found.len());
     for counter in commit::lock_counters(tx, &tenants, &metrics, &starts).await? {
         if let Some(aggregation) = counter.tallied()? {
+            // A month stays while a counter of it is no sum; were it gone all the same, nothing here would be right.
+            let period = (counter.tenant_id, counter.period_start);
+            segments::all_are_here(tx, period, &[counter.metric.as_str()], counter.period_start).await?;
             tallied.push((counter, aggregation));
         }
     }

@@ -10,10 +10,9 @@ use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::charges;
-use super::figures;
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
+use super::{charges, figures, holds};
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, PlanVersionRow, SegmentRow};
@@ -94,6 +93,14 @@ pub enum ReportError {
         /// A bound that would do.
         nearest: Timestamp,
     },
+    /// The figure of a metric that is no sum needs events that have left.
+    #[error("{metric} is no sum, and events of it from before {from} have left: ask from then on, or for one period")]
+    Archived {
+        /// The metric.
+        metric: String,
+        /// The end of the last month of the span whose events have left.
+        from: Timestamp,
+    },
     /// The span is empty or backwards.
     #[error("from must be before to")]
     Empty,
@@ -107,7 +114,7 @@ pub async fn report(
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
 ) -> Result<Report, ReportError> {
-    let current = current(tx, tenant, last_instant(to, now)).await?.ok_or(ReportError::NoTenant)?;
+    let current = at(tx, tenant, last_instant(to, now), now).await?.ok_or(ReportError::NoTenant)?;
     let (from, to) = (from.unwrap_or(current.start), to.unwrap_or(current.end));
     if from >= to {
         return Err(ReportError::Empty);
@@ -186,11 +193,16 @@ pub async fn total(
 
 /// The current period of a tenant; none where the caller sees no such tenant.
 pub async fn current(tx: &Tx, tenant: Uuid, now: Timestamp) -> Result<Option<Current>, StoreError> {
-    let Some((subscription, place)) = running(tx, tenant, now).await? else {
+    at(tx, tenant, now, now).await
+}
+
+/// The period of a tenant that an instant lies in, as it is `now`.
+async fn at(tx: &Tx, tenant: Uuid, at: Timestamp, now: Timestamp) -> Result<Option<Current>, StoreError> {
+    let Some((subscription, place)) = running(tx, tenant, at).await? else {
         return Ok(None);
     };
     let (start, end) = place.bounds();
-    let limits = limits(tx, (tenant, &subscription), &place).await?;
+    let limits = limits(tx, (tenant, &subscription), &place, now).await?;
     Ok(Some(Current { subscription, start, end, limits }))
 }
 
@@ -232,6 +244,7 @@ async fn limits(
     tx: &Tx,
     (tenant, subscription): (Uuid, &CurrentSubscription),
     place: &Place,
+    now: Timestamp,
 ) -> Result<BTreeMap<String, MetricLimit>, StoreError> {
     let mut plans = PlanBook::default();
     plans.put(&PlanVersionRow {
@@ -240,7 +253,7 @@ async fn limits(
         definition: subscription.definition.clone(),
         is_default: false,
     })?;
-    let (segments, counters, ended) = match place {
+    let (segments, mut counters, ended) = match place {
         Place::Derived(derived) => {
             (vec![first_segment(tx, (tenant, subscription), derived, &mut plans).await?], Vec::new(), Vec::new())
         }
@@ -253,6 +266,7 @@ async fn limits(
             )?
         }
     };
+    holds::leave_out_expired(tx, &mut counters, now).await?;
     let versions = |segment: &SegmentRow| {
         let limits = (segment.limits_plan_id.clone(), segment.limits_plan_version);
         [(segment.plan_id.clone(), segment.plan_version), limits]
@@ -322,6 +336,7 @@ fn standing(counter: Option<&CounterRow>, total: Decimal, terms: &super::plans::
         total: Quantity::from_decimal(total),
         included: included.map(Quantity::from_decimal),
         limit: limit.map(Quantity::from_decimal),
+        held: Quantity::from_decimal(counter.map_or(Decimal::ZERO, |counter| counter.held)),
     }
 }
 

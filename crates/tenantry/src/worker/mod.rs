@@ -5,11 +5,13 @@
 //!
 //! There are three lanes: what only needs the database is done one after the other; what waits for machines elsewhere
 //! (`outbound`) is done many at a time, so that a slow receiver holds up nobody's books; what needs Stripe (`billing`)
-//! has a pace of its own, and is left alone where there is no Stripe.
+//! has a pace of its own, and is left alone where there is no Stripe. Letting old usage leave takes long, and nobody
+//! waits for it.
 
 mod billing;
 mod housekeeping;
 mod outbound;
+mod retention;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -27,6 +29,8 @@ use crate::storage::{Database, StoreError};
 use crate::stripe_sync::Stripe;
 use crate::stripe_sync::error::SyncError;
 use crate::usage::closing::{self, Closed};
+use crate::usage::holds::{self, EXPIRE_JOB};
+use crate::usage::retention::Retention;
 use crate::write_tx;
 
 pub use billing::work_due;
@@ -82,12 +86,21 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts working.
-    pub fn start(db: Database, env: Env, outbound: Outbound, stripe: Option<Stripe>) -> Self {
+    /// Starts working. Usage leaves where so many months of it are retained.
+    pub fn start(
+        db: Database,
+        env: Env,
+        outbound: Outbound,
+        stripe: Option<Stripe>,
+        retained: Option<(Retention, u32)>,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let sending = outbound::work(db.clone(), env.clone(), outbound, stopping.clone());
         let mut tasks = vec![tokio::spawn(work(db, env, stopping.clone())), tokio::spawn(sending)];
         tasks.extend(stripe.map(|stripe| tokio::spawn(billing::work(stripe, stopping.clone()))));
+        tasks.extend(
+            retained.map(|(retention, months)| tokio::spawn(retention::work(retention, months, stopping.clone()))),
+        );
         Self { stopping, tasks }
     }
 
@@ -164,6 +177,10 @@ async fn run(db: &Database, env: &Env, job: &ClaimedJob) -> Result<Done, JobErro
                 Closed::NotYet => Done::Later(later(env.clock.now(), EARLY)),
             })
         }
+        EXPIRE_JOB => Ok(match holds::expire_due(db, env, job.tenant_id).await? {
+            Some(next) => Done::Later(next),
+            None => Done::Finished,
+        }),
         FAN_OUT_NOTICE => {
             notices::fan_out::fan_out(db, env, job.tenant_id, id_of(job, "notificationId")?).await?;
             Ok(Done::Finished)

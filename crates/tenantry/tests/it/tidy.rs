@@ -15,18 +15,18 @@ const OPERATIONS: &[&str] = &["env", "storage", "write_tx", "tenancy", "billing"
 const MAY_NAME: &[(&str, &[&[&str]])] = &[
     ("env", &[]),
     ("config", &[&["env"]]),
-    ("storage", &[&["query", "write_tx"]]),
+    ("storage", &[&["query", "begin_with", "write_tx"]]),
     ("tenancy", &[&["env", "storage", "write_tx"]]),
     ("notices", &[&["env", "storage", "write_tx", "tenancy"]]),
     ("billing", &[&["env", "storage", "write_tx", "tenancy", "notices"]]),
-    ("usage", &[&["env", "storage", "write_tx", "tenancy", "billing", "notices"]]),
+    ("usage", &[&["env", "storage", "begin_with", "write_tx", "tenancy", "billing", "notices"]]),
     ("stripe_sync", &[OPERATIONS]),
     ("worker", &[OPERATIONS, &["stripe_sync"]]),
     ("http", &[OPERATIONS, &["stripe_sync", "config"]]),
     ("console", &[OPERATIONS, &["http", "config"]]),
     ("deployment", &[&["env", "config", "storage"]]),
     ("server", &[OPERATIONS, &["stripe_sync", "worker", "http", "console", "config", "deployment"]]),
-    ("cli", &[OPERATIONS, &["stripe_sync", "worker", "http", "config", "deployment", "server"]]),
+    ("cli", &[OPERATIONS, &["begin_with", "stripe_sync", "worker", "http", "config", "deployment", "server"]]),
 ];
 
 /// What each crate may use of the workspace.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Failure;
 
@@ -12,7 +12,7 @@ use crate::cli::Failure;
 const SLOWEST: u64 = 60_000_000;
 
 /// What was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Figure {
     /// Events a second, over all tasks.
@@ -23,12 +23,23 @@ pub(super) struct Figure {
     pub(super) p99_ms: f64,
     /// Calls that were not answered as they should be.
     pub(super) errors: u64,
+    /// Events that a limit refused, which is an answer.
+    pub(super) refused: u64,
+    /// Events, over all tasks.
+    pub(super) events: u64,
+    /// Microseconds of processor time an event on this machine, where the system tells.
+    pub(super) cpu_us: Option<f64>,
 }
 
 /// What one task does, again and again.
 pub(super) trait Work: Send + 'static {
     /// Does it once; how many events that were. `None` where the answer was not the right one.
     fn once(&mut self) -> impl Future<Output = Option<u64>> + Send;
+
+    /// How many events a limit refused so far.
+    fn refused(&self) -> u64 {
+        0
+    }
 }
 
 /// Runs every task for the time and adds up what they did.
@@ -49,24 +60,28 @@ pub(super) async fn run<W: Work>(tasks: Vec<W>, time: Duration) -> Result<Figure
                     let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(SLOWEST);
                     times.saturating_record(micros.max(1));
                 }
-                Ok::<_, Failure>((events, errors, times))
+                Ok::<_, Failure>((events, errors, work.refused(), times))
             })
         })
         .collect();
-    let (mut events, mut errors, mut times) = (0, 0, histogram()?);
+    let (mut events, mut errors, mut refused, mut times) = (0, 0, 0, histogram()?);
     for task in running {
-        let (more, failed, of_task) = task.await.map_err(|error| Failure::wrong(error.to_string()))??;
+        let (more, failed, stopped, of_task) = task.await.map_err(|error| Failure::wrong(error.to_string()))??;
         events += more;
         errors += failed;
+        refused += stopped;
         times.add(of_task).map_err(|error| Failure::wrong(error.to_string()))?;
     }
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let (events, quantile) = (events as f64, |q: f64| times.value_at_quantile(q) as f64 / 1000.0);
+    let (count, quantile) = (events as f64, |q: f64| times.value_at_quantile(q) as f64 / 1000.0);
     Ok(Figure {
-        per_second: events / began.elapsed().as_secs_f64(),
+        per_second: count / began.elapsed().as_secs_f64(),
         p50_ms: quantile(0.5),
         p99_ms: quantile(0.99),
         errors,
+        refused,
+        events,
+        cpu_us: None,
     })
 }
 

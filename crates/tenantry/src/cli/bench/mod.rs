@@ -1,23 +1,45 @@
 //! `tenantry bench`
 
+mod chart;
 mod http;
+mod limited;
+mod lines;
+mod machine;
 mod measure;
+mod stage;
+mod statements;
+mod suite;
 mod usage;
 mod ways;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::{Failure, Session};
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(super) struct Bench {
+    /// Measure everything that README and docs give figures of, with fixed settings
+    #[arg(long)]
+    suite: bool,
+    #[command(flatten)]
+    options: suite::Options,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Bench {
-    /// How fast a running server records usage, beside the database's own bounds and the naive way
+enum Part {
+    /// Chosen parts of the suite, with settings of one's own
     Usage(usage::BenchUsage),
 }
 
 pub(super) async fn run(session: &Session, bench: Bench) -> Result<ExitCode, Failure> {
-    let Bench::Usage(bench) = bench;
-    usage::run(session, &bench).await
+    match bench.part {
+        Some(Part::Usage(bench)) => usage::run(session, &bench).await,
+        None if bench.suite => suite::run(session, &bench.options).await,
+        None => Err(Failure::usage("say --suite, or which part: see tenantry bench --help")),
+    }
 }

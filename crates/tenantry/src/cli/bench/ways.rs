@@ -16,7 +16,7 @@ use crate::usage::ingest::Recorder;
 use crate::usage::outcome::Outcome;
 
 /// Events that are committed together where HTTP is left out.
-const GROUP: usize = 1000;
+pub(super) const GROUP: usize = 1000;
 
 /// What each event counts.
 fn one() -> Quantity {

@@ -228,6 +228,10 @@ impl Summary {
                 self.rejected += 1;
                 format!("the tenant's plan does not name the metric {metric}")
             }
+            Outcome::Refused(Refusal::SpendCapExceeded(_), _) => {
+                self.rejected += 1;
+                format!("above the spend cap that the tenant has set: {metric} would cost more than it allows")
+            }
             Outcome::Invalid(invalid) => {
                 self.invalid += 1;
                 invalid.message

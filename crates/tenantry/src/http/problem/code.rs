@@ -84,6 +84,8 @@ problems! {
         "The tenant has as many members as its plan allows, so nobody was added. A larger plan has more places; `maxMembers` is what this one has.";
     MetricNotInPlan, "metric_not_in_plan", PAYMENT_REQUIRED, "The plan does not include this metric",
         "The metric exists, but the tenant's plan gives it no quantity. Nothing was recorded.";
+    SpendCapExceeded, "spend_cap_exceeded", PAYMENT_REQUIRED, "The spend cap is reached",
+        "The event would take what usage of the period costs above a spend cap that the tenant has set. Nothing was recorded; a smaller event may still fit. Whoever manages billing raises the cap with `PUT /api/billing/spend/cap`, or removes it with `DELETE`. `spend` has the figures, for those who may view billing.";
     UsageLimitExceeded, "usage_limit_exceeded", PAYMENT_REQUIRED, "The usage limit is reached",
         "The event would take the period's total above the hard limit of the plan. Nothing was recorded; the figures say how much would still fit.";
     AccountDeleted, "account_deleted", FORBIDDEN, "The account was deleted",
@@ -114,6 +116,8 @@ problems! {
         "The tenant pays for nothing yet: a plan is bought with a checkout, not changed.";
     Conflict, "conflict", CONFLICT, "The present state does not allow this",
         "Something else changed in between, or the object is in a state that does not allow the request. Read it again and decide anew.";
+    HoldNotOpen, "hold_not_open", CONFLICT, "The hold has ended",
+        "The hold was committed with another amount, was released, or has expired: `state` says which. Nothing was recorded. What was used all the same is recorded as an event.";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The event key was used for another event",
         "An event with this `idempotencyKey` is recorded with another metric, amount or timestamp. Nothing was recorded.";
     IdempotencyInFlight, "idempotency_in_flight", CONFLICT, "The first request is still running",
@@ -138,6 +142,8 @@ problems! {
         "The body is larger than the server takes. Send it in parts.";
     UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body has the wrong type",
         "The body must be sent with `Content-Type: application/json`.";
+    HoldsNotSupported, "holds_not_supported", UNPROCESSABLE_ENTITY, "The metric cannot be reserved",
+        "Quota is reserved of metrics whose total is the sum of their events, and this one is counted in another way. Check it, and record what was used.";
     IdempotencyKeyReused, "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request",
         "The same `Idempotency-Key` came with another body. Use a new key for a new request.";
     TimestampInFuture, "timestamp_in_future", UNPROCESSABLE_ENTITY, "The timestamp lies ahead",

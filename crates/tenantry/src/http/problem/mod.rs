@@ -1,6 +1,6 @@
 //! The one place that knows status codes and problem types.
 //!
-//! A handler, an extractor or an operation's error becomes a [`Problem`]; [`render`] gives it its request id,
+//! A handler, an extractor or an operation's error becomes a [`Problem`]; [`finish`] gives it its request id,
 //! and turns what the router and its layers refuse (404, 405, 413, timeouts, panics) into problems too.
 
 mod code;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::storage::StoreError;
 
 pub use code::{Code, document};
-pub use render::{RequestIdentity, panic_response, render};
+pub use render::{RequestIdentity, finish, identify, panic_response};
 
 /// The media type of every refusal.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -194,7 +194,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.respond(None);
-        // Left for `render`, which writes the body again with the request id and logs the cause.
+        // Left for `finish`, which writes the body again with the request id and logs the cause.
         response.extensions_mut().insert(self);
         response
     }

@@ -3,11 +3,9 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use tower_http::request_id::RequestId;
 use uuid::Uuid;
 
 use super::{CONTENT_TYPE, Code, Problem};
@@ -20,18 +18,18 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestIdentity(pub Uuid);
 
-/// The outermost middleware: gives the request its id, and makes every refusal a problem that carries it.
-///
-/// An id that the caller sends is kept if it is a UUID; anything else could put words into our logs.
-pub async fn render(State(env): State<Env>, mut request: Request, next: Next) -> Response {
+/// Gives a request its id. One that the caller sends is kept if it is a UUID; anything else could put words into our
+/// logs.
+pub fn identify(env: &Env, request: &mut Request) -> Uuid {
     let id = given_id(request.headers()).unwrap_or_else(|| env.ids.uuid_v7(env.clock.now()));
-    let value = header_value(id);
-    request.headers_mut().insert(REQUEST_ID, value.clone());
     request.extensions_mut().insert(RequestIdentity(id));
-    request.extensions_mut().insert(RequestId::new(value.clone()));
+    id
+}
 
-    let mut response = finish(next.run(request).await, id);
-    response.headers_mut().insert(REQUEST_ID, value);
+/// The last look at an answer: it says the request's id, and every refusal is a problem that carries it.
+pub fn finish(response: Response, id: Uuid) -> Response {
+    let mut response = rendered(response, id);
+    response.headers_mut().insert(REQUEST_ID, header_value(id));
     response
 }
 
@@ -58,7 +56,7 @@ fn header_value(id: Uuid) -> HeaderValue {
     HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static("-"))
 }
 
-fn finish(mut response: Response, id: Uuid) -> Response {
+fn rendered(mut response: Response, id: Uuid) -> Response {
     let status = response.status();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         report(&problem, id);

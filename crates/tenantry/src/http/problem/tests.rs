@@ -8,6 +8,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::*;
 use crate::env::Env;
+use crate::http::around::{Around, around};
 
 fn app() -> Router {
     let env = Env::manual("2026-03-01T12:00:00Z".parse().unwrap(), 1);
@@ -24,7 +25,7 @@ fn app() -> Router {
         .route("/panic", get(panics))
         .route("/json", post(async |_: axum::Json<Value>| "read"))
         .layer(CatchPanicLayer::custom(panic_response))
-        .layer(from_fn_with_state(env, render))
+        .layer(from_fn_with_state(Around::new(env), around))
 }
 
 async fn panics() -> &'static str {

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use tenantry_domain::money::Money;
 
 use super::super::data::{
-    AccessChanged, Data, LimitRefused, LimitThreshold, PaymentFailed, PlanChanged, Span, TrialEnding,
-    WebhookEndpointDisabled,
+    AccessChanged, Data, LimitRefused, LimitThreshold, PaymentFailed, PlanChanged, Span, TrialEnding, UsageSpendAlert,
+    UsageSpendCapped, WebhookEndpointDisabled,
 };
 use crate::tenancy::security::clean;
 
@@ -126,6 +126,8 @@ fn content(data: &Data) -> Content {
         Data::AccessChanged(changed) => access_changed(changed),
         Data::LimitThreshold(threshold) => limit_threshold(threshold),
         Data::LimitRefused(refused) => limit_refused(refused),
+        Data::UsageSpendAlert(alert) => spend_alert(alert),
+        Data::UsageSpendCapped(capped) => spend_capped(capped),
         Data::OverageCarried(carried) => Content {
             headline: format!("Overage of {} is still due", carried.amount),
             paragraphs: vec!["It could not be charged. It is added to the next invoice that is paid.".to_owned()],
@@ -247,6 +249,43 @@ fn limit_refused(refused: &LimitRefused) -> Content {
             ("Limit", refused.limit.to_string()),
             ("Period", span(refused.period)),
         ],
+        action: None,
+    }
+}
+
+fn spend_alert(alert: &UsageSpendAlert) -> Content {
+    let metric = alert.metric.as_deref().map(clean);
+    let what = metric.as_ref().map_or_else(|| "Usage".to_owned(), |metric| format!("Usage of {metric}"));
+    let mut facts = vec![("Alert at", alert.amount.to_string()), ("Accrued", alert.accrued.to_string())];
+    facts.extend(metric.map(|metric| ("Metric", metric)));
+    facts.push(("Period", span(alert.period)));
+    Content {
+        headline: format!("{what} has reached {}", alert.amount),
+        paragraphs: vec![
+            "This is what use above the included quantities costs in this period so far. The price of the plan is not \
+             in it. More use is accepted."
+                .to_owned(),
+        ],
+        facts,
+        action: None,
+    }
+}
+
+fn spend_capped(capped: &UsageSpendCapped) -> Content {
+    let metric = capped.metric.as_deref().map(clean);
+    let what = metric.as_ref().map_or_else(|| "usage".to_owned(), |metric| format!("usage of {metric}"));
+    let mut facts = vec![("Cap", capped.cap.to_string()), ("Accrued", capped.accrued.to_string())];
+    facts.extend(metric.map(|metric| ("Metric", metric)));
+    facts.push(("Period", span(capped.period)));
+    Content {
+        headline: format!("The spend cap of {} for {what} is reached", capped.cap),
+        paragraphs: vec![
+            "Usage that would cost more than the cap allows is refused until the next period. What the plan includes \
+             can still be used."
+                .to_owned(),
+            "Raise the cap or remove it, and more is accepted at once.".to_owned(),
+        ],
+        facts,
         action: None,
     }
 }

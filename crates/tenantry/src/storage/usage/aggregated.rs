@@ -127,6 +127,46 @@ query! {
         where u.tenant_id = $1 and u.metric = $2 and u.occurred_at >= $3 and u.occurred_at < $4
           and u.kind = 'usage' and k.reversed_by is null
         group by 4";
+    /// How many events before $4 stand of each of these values.
+    service VALUES_UNTIL = "
+        select part, count(*)
+        from (
+            select case when octet_length(value) <= 128 then value
+                        else 'sha256:' || encode(sha256(convert_to(value, 'UTF8')), 'hex') end as part
+            from (
+                select (u.metadata -> $5::text)::text as value
+                from tenantry.tenant_usage u
+                join tenantry.usage_keys k on k.tenant_id = u.tenant_id and k.idempotency_key = u.idempotency_key
+                where u.tenant_id = $1 and u.metric = $2 and u.occurred_at >= $3 and u.occurred_at < $4
+                  and u.kind = 'usage' and k.reversed_by is null
+            ) as standing
+        ) as parts
+        where part = any ($6)
+        group by part";
+    /// The sums of slots of $5 seconds, of the events before $4 that stand.
+    service SLOTS_UNTIL = "
+        select (floor(extract(epoch from u.occurred_at) / $5::bigint) * $5::bigint)::bigint::text, sum(u.amount)
+        from tenantry.tenant_usage u
+        join tenantry.usage_keys k on k.tenant_id = u.tenant_id and k.idempotency_key = u.idempotency_key
+        where u.tenant_id = $1 and u.metric = $2 and u.occurred_at >= $3 and u.occurred_at < $4
+          and u.kind = 'usage' and k.reversed_by is null
+        group by 1";
+    /// What a percentile is at the least and at the most, whatever the slot that is named: what it is without that, and
+    /// the next higher sum, none where the highest slot is not free.
+    service AROUND = "
+        select wanted.tenant_id, wanted.metric, wanted.period_start, wanted.part,
+               coalesce((
+                   select p.amount from tenantry.usage_parts p
+                   where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
+                     and p.period_start = wanted.period_start and p.part <> wanted.part
+                   order by p.amount desc limit 1 offset wanted.free), 0),
+               case when wanted.free > 0 then coalesce((
+                   select p.amount from tenantry.usage_parts p
+                   where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
+                     and p.period_start = wanted.period_start and p.part <> wanted.part
+                   order by p.amount desc limit 1 offset wanted.free - 1), 0) end
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::bigint[])
+            as wanted (tenant_id, metric, period_start, part, free)";
     service SET_TOTAL = "
         update tenantry.usage_counters set total = $4
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -240,6 +280,52 @@ pub async fn sums_of(tx: &Tx, keys: &[CounterKey<'_>], parts: &[&str]) -> Result
         .await?
         .iter()
         .map(|row| Ok((part_of(row)?, row.try_get(4).map_err(column)?)))
+        .collect()
+}
+
+/// What a percentile can be at the least and at the most, whatever is counted in one slot.
+pub type Around = (Decimal, Option<Decimal>);
+
+/// What these counters of percentiles can be, whatever is counted in a slot of each: the slot, and how many are free.
+pub async fn around(
+    tx: &Tx,
+    keys: &[CounterKey<'_>],
+    parts: &[&str],
+    free: &[i64],
+) -> Result<Vec<(PartRow, Around)>, StoreError> {
+    let (tenants, metrics, starts) = columns_of(keys);
+    tx.rows(&AROUND, &[&tenants, &metrics, &starts, &parts, &free])
+        .await?
+        .iter()
+        .map(|row| Ok((part_of(row)?, (row.try_get(4).map_err(column)?, row.try_get(5).map_err(column)?))))
+        .collect()
+}
+
+/// How many events of a period before an instant stand of each of these values of a field; none of what has none.
+pub async fn values_until(
+    tx: &Tx,
+    (tenant, metric, start): CounterKey<'_>,
+    until: Timestamp,
+    (field, parts): (&str, &[&str]),
+) -> Result<Vec<(String, i64)>, StoreError> {
+    tx.rows(&VALUES_UNTIL, &[&tenant, &metric, &start, &until, &field, &parts])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
+        .collect()
+}
+
+/// The sums of a period's slots of so many seconds, of the events before an instant that stand.
+pub async fn slots_until(
+    tx: &Tx,
+    (tenant, metric, start): CounterKey<'_>,
+    until: Timestamp,
+    width: i64,
+) -> Result<Vec<(String, Decimal)>, StoreError> {
+    tx.rows(&SLOTS_UNTIL, &[&tenant, &metric, &start, &until, &width])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
         .collect()
 }
 

@@ -1,4 +1,5 @@
-//! The books of usage against each other: statements that find what does not add up. Reads all events.
+//! The books of usage against each other: statements that find what does not add up. Reads all events, and the sums of
+//! those that have left.
 
 use uuid::Uuid;
 
@@ -20,10 +21,16 @@ pub struct Difference {
 
 query! {
     service COUNTERS = "
-        with events as (
+        with recorded as (
             select tenant_id, metric, period_start, sum(amount) as total, count(*) as event_count
             from tenantry.tenant_usage where tenant_id = any ($1)
             group by tenant_id, metric, period_start
+            union all
+            select tenant_id, metric, period_start, amount, event_count
+            from tenantry.usage_archives where tenant_id = any ($1)
+        ), events as (
+            select tenant_id, metric, period_start, sum(total) as total, sum(event_count) as event_count
+            from recorded group by tenant_id, metric, period_start
         ), counters as (
             select tenant_id, metric, period_start, total, event_count, aggregation
             from tenantry.usage_counters where tenant_id = any ($1)
@@ -36,6 +43,7 @@ query! {
         where (coalesce(e.total, 0) is distinct from c.total and coalesce(c.aggregation, 'sum') = 'sum')
            or coalesce(e.event_count, 0) is distinct from c.event_count
         order by 1, 2";
+    /// Of a month that has left the sums are known, not those of each hour and user.
     service ROLLUPS = "
         with events as (
             select tenant_id, metric, period_start, date_trunc('hour', occurred_at, 'UTC') as hour,
@@ -46,13 +54,39 @@ query! {
         ), rollups as (
             select tenant_id, metric, period_start, hour, user_id, amount, event_count
             from tenantry.usage_rollups where tenant_id = any ($1)
+        ), archived as (
+            select tenant_id, metric, period_start, month, sum(amount) as amount, sum(event_count) as event_count
+            from tenantry.usage_archives where tenant_id = any ($1)
+            group by 1, 2, 3, 4
+        ), events_of_months as (
+            select tenant_id, metric, period_start, date_trunc('month', hour, 'UTC') as month,
+                   sum(amount) as amount, sum(event_count) as event_count
+            from events group by 1, 2, 3, 4
+        ), rollups_of_months as (
+            select tenant_id, metric, period_start, date_trunc('month', hour, 'UTC') as month,
+                   sum(amount) as amount, sum(event_count) as event_count
+            from rollups group by 1, 2, 3, 4
         )
         select tenant_id,
                format('%s of user %s in the hour from %s: rollup says %s in %s events, events say %s in %s',
                       metric, user_id, hour, coalesce(r.amount::text, 'nothing'), coalesce(r.event_count, 0),
                       coalesce(e.amount::text, 'nothing'), coalesce(e.event_count, 0))
         from events e full join rollups r using (tenant_id, metric, period_start, hour, user_id)
-        where e.amount is distinct from r.amount or e.event_count is distinct from r.event_count
+        where (e.amount is distinct from r.amount or e.event_count is distinct from r.event_count) and not exists (
+            select from archived x
+            where x.tenant_id = coalesce(e.tenant_id, r.tenant_id) and x.metric = coalesce(e.metric, r.metric)
+              and x.period_start = coalesce(e.period_start, r.period_start)
+              and x.month = date_trunc('month', hour, 'UTC'))
+        union all
+        select tenant_id,
+               format('%s in the month from %s: rollups say %s in %s events, what left and what is there %s in %s',
+                      metric, month, coalesce(r.amount, 0), coalesce(r.event_count, 0),
+                      a.amount + coalesce(e.amount, 0), a.event_count + coalesce(e.event_count, 0))
+        from archived a
+        left join rollups_of_months r using (tenant_id, metric, period_start, month)
+        left join events_of_months e using (tenant_id, metric, period_start, month)
+        where coalesce(r.amount, 0) <> a.amount + coalesce(e.amount, 0)
+           or coalesce(r.event_count, 0) <> a.event_count + coalesce(e.event_count, 0)
         order by 1, 2";
     service KEYS = "
         with events as (
@@ -61,6 +95,15 @@ query! {
             group by tenant_id, idempotency_key
         ), keys as (
             select tenant_id, idempotency_key, occurred_at, metric from tenantry.usage_keys where tenant_id = any ($1)
+        ), archived as (
+            select tenant_id, metric, month, sum(event_count) as event_count
+            from tenantry.usage_archives where tenant_id = any ($1)
+            group by tenant_id, metric, month
+        ), lone as (
+            select k.tenant_id, k.metric, date_trunc('month', k.occurred_at, 'UTC') as month, count(*) as key_count
+            from keys k left join events e using (tenant_id, idempotency_key)
+            where e.idempotency_key is null
+            group by 1, 2, 3
         )
         select tenant_id,
                case when k.idempotency_key is null then format('event %s counts without a key', idempotency_key)
@@ -69,7 +112,15 @@ query! {
                     else format('key %s says %s at %s, its event %s at %s', idempotency_key, k.metric, k.occurred_at,
                                 e.metric, e.occurred_at) end
         from events e full join keys k using (tenant_id, idempotency_key)
-        where e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at or k.metric is distinct from e.metric
+        where (e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at or k.metric is distinct from e.metric)
+          and not (e.idempotency_key is null and exists (
+              select from archived a
+              where a.tenant_id = k.tenant_id and a.metric = k.metric and a.month = date_trunc('month', k.occurred_at, 'UTC')))
+        union all
+        select tenant_id, format('%s in the month from %s: %s events left, %s keys have no event', metric, month,
+                                 a.event_count, coalesce(l.key_count, 0))
+        from archived a left join lone l using (tenant_id, metric, month)
+        where a.event_count <> coalesce(l.key_count, 0)
         order by 1, 2";
     service EVENT_PERIODS = "
         select u.tenant_id,
@@ -79,6 +130,15 @@ query! {
         left join tenantry.usage_periods p on p.tenant_id = u.tenant_id and p.period_start = u.period_start
         where u.tenant_id = any ($1)
           and (p.tenant_id is null or u.occurred_at < p.period_start or u.occurred_at >= p.period_end)
+        union all
+        select a.tenant_id,
+               format('%s of the month from %s left in the period from %s, which %s', a.metric, a.month, a.period_start,
+                      case when p.tenant_id is null then 'does not exist' else 'does not touch it' end)
+        from tenantry.usage_archives a
+        left join tenantry.usage_periods p on p.tenant_id = a.tenant_id and p.period_start = a.period_start
+        where a.tenant_id = any ($1)
+          and (p.tenant_id is null or p.period_end <= a.month
+               or date_trunc('month', p.period_start, 'UTC') > a.month)
         order by 1, 2";
     service PERIODS = "
         select tenant_id, format('the period from %s ends at %s, after the next began at %s', period_start, period_end, next)
@@ -99,13 +159,22 @@ query! {
             select s.tenant_id, s.period_start, s.sequence, s.started_at,
                    lead(s.started_at) over (partition by s.tenant_id, s.period_start order by s.sequence) as ended_at
             from tenantry.usage_segments s where s.tenant_id = any ($1)
-        ), events as (
+        ), recorded as (
             select u.tenant_id, u.metric, u.period_start, b.sequence, sum(u.amount) as amount
             from tenantry.tenant_usage u
             join bounded b on b.tenant_id = u.tenant_id and b.period_start = u.period_start
                 and u.occurred_at >= b.started_at and u.occurred_at < b.ended_at
             where u.tenant_id = any ($1)
             group by 1, 2, 3, 4
+            union all
+            select a.tenant_id, a.metric, a.period_start, a.sequence, a.amount
+            from tenantry.usage_archives a
+            join bounded b on b.tenant_id = a.tenant_id and b.period_start = a.period_start
+                and b.sequence = a.sequence and b.ended_at is not null
+            where a.tenant_id = any ($1)
+        ), events as (
+            select tenant_id, metric, period_start, sequence, sum(amount) as amount
+            from recorded group by 1, 2, 3, 4
         ), written as (
             select tenant_id, metric, period_start, sequence, amount
             from tenantry.usage_segment_amounts where tenant_id = any ($1)
@@ -119,6 +188,30 @@ query! {
         where coalesce(e.amount, 0) <> coalesce(w.amount, 0)
           and (tenant_id, metric, period_start) not in (select tenant_id, metric, period_start from tallied)
         order by 1, 2";
+    service HOLDS = "
+        with open as (
+            select tenant_id, metric, period_start, sum(amount) as held
+            from tenantry.usage_holds where tenant_id = any ($1) and state = 'open'
+            group by tenant_id, metric, period_start
+        ), counters as (
+            select tenant_id, metric, period_start, held
+            from tenantry.usage_counters where tenant_id = any ($1) and held <> 0
+        )
+        select tenant_id, format('%s in the period from %s: counter holds %s, open holds say %s', metric, period_start,
+                                 coalesce(c.held, 0), coalesce(o.held, 0))
+        from open o full join counters c using (tenant_id, metric, period_start)
+        where coalesce(o.held, 0) <> coalesce(c.held, 0)
+        union all
+        select h.tenant_id, format('hold %s was committed with %s, its event %s', h.id, h.committed_amount,
+                                   case when k.tenant_id is null then 'does not exist' else 'counts ' || u.amount end)
+        from tenantry.usage_holds h
+        left join tenantry.usage_keys k on k.tenant_id = h.tenant_id and k.idempotency_key = 'hold:' || h.id
+        left join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
+            and u.occurred_at = k.occurred_at and u.idempotency_key = k.idempotency_key
+        where h.tenant_id = any ($1) and h.state = 'committed'
+          and (k.tenant_id is null or u.amount <> h.committed_amount)
+        order by 1, 2";
+    /// A correction is of the instant of what it takes back, so both leave together: of those, keys tell as many as left.
     service REVERSALS = "
         select r.tenant_id, format('correction %s takes back %s, which %s', r.idempotency_key, r.reverses,
                                    case when o.tenant_id is null then 'does not exist'
@@ -130,6 +223,37 @@ query! {
             and o.occurred_at = k.occurred_at and o.idempotency_key = k.idempotency_key
         where r.tenant_id = any ($1) and r.kind = 'reversal'
           and (o.tenant_id is null or o.amount <> -r.amount or k.reversed_by is distinct from r.idempotency_key)
+        union all
+        select a.tenant_id, format('%s in the month from %s: %s corrections left, keys of what left name %s', a.metric,
+                                   a.month, a.reversal_count, coalesce(k.named, 0))
+        from (
+            select tenant_id, metric, month, sum(reversal_count) as reversal_count
+            from tenantry.usage_archives where tenant_id = any ($1)
+            group by tenant_id, metric, month
+        ) a
+        left join (
+            select o.tenant_id, o.metric, date_trunc('month', o.occurred_at, 'UTC') as month, count(*) as named
+            from tenantry.usage_keys o
+            join tenantry.usage_keys r on r.tenant_id = o.tenant_id and r.idempotency_key = o.reversed_by
+                and r.metric = o.metric and r.occurred_at = o.occurred_at
+            left join tenantry.tenant_usage u on u.tenant_id = o.tenant_id and u.metric = o.metric
+                and u.occurred_at = o.occurred_at and u.idempotency_key = o.idempotency_key
+            where o.tenant_id = any ($1) and u.tenant_id is null
+            group by 1, 2, 3
+        ) k on k.tenant_id = a.tenant_id and k.metric = a.metric and k.month = a.month
+        where a.reversal_count <> coalesce(k.named, 0)
+        order by 1, 2";
+    service ARCHIVES = "
+        select p.tenant_id, format('part %s of the month from %s: %s events left, its sums say %s', p.part, p.month,
+                                   p.event_count, coalesce(a.event_count, 0))
+        from tenantry.usage_archive_parts p
+        left join (
+            select tenant_id, month, part, sum(event_count) as event_count
+            from tenantry.usage_archives where tenant_id = any ($1)
+            group by tenant_id, month, part
+        ) a on a.tenant_id = p.tenant_id and a.month = p.month and a.part = p.part
+        where p.tenant_id = any ($1)
+          and coalesce(a.event_count, 0) <> case p.state when 'archived' then p.event_count else 0 end
         order by 1, 2";
     service CHARGE_SEQUENCES = "
         select c.tenant_id, format('%s in the period from %s has charges %s: each must come once, from 0 on',
@@ -194,7 +318,9 @@ const BOOKS: &[(&str, &Query)] = &[
     ("event_periods", &EVENT_PERIODS),
     ("periods", &PERIODS),
     ("segments", &SEGMENTS),
+    ("holds", &HOLDS),
     ("reversals", &REVERSALS),
+    ("archives", &ARCHIVES),
     ("charge_sequences", &CHARGE_SEQUENCES),
     ("invoice_items", &INVOICE_ITEMS),
     ("subscriptions", &SUBSCRIPTIONS),

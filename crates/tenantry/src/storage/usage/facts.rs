@@ -135,19 +135,19 @@ pub struct OriginalRow {
     pub tenant_id: Uuid,
     /// Its idempotency key.
     pub key: String,
-    /// `usage` or `reversal`.
+    /// `usage` or `reversal`; `archived` where the event has left and only its key is known.
     pub kind: String,
     /// The metric.
     pub metric: String,
-    /// What it counted.
+    /// What it counted; 0 where that is not known any more.
     pub amount: Decimal,
     /// Its timestamp.
     pub occurred_at: Timestamp,
     /// Who used it.
     pub user_id: Option<Uuid>,
-    /// Its id.
+    /// Its id; nil where it has left.
     pub id: Uuid,
-    /// Its metadata, as stored.
+    /// Its metadata, as stored; null where it has left.
     pub metadata: serde_json::Value,
     /// The correction that took it back already.
     pub reversed_by: Option<String>,
@@ -178,11 +178,11 @@ query! {
             and c.period_start <= wanted.latest and c.period_start > wanted.earliest - interval '744 hours'
             and c.period_end > wanted.earliest";
     service ORIGINALS = "
-        select k.tenant_id, k.idempotency_key, u.kind, u.metric, u.amount, u.occurred_at, u.user_id, k.reversed_by,
-               u.id, u.metadata
+        select k.tenant_id, k.idempotency_key, coalesce(u.kind, 'archived'), k.metric, coalesce(u.amount, 0), k.occurred_at,
+               u.user_id, k.reversed_by, coalesce(u.id, '00000000-0000-0000-0000-000000000000'), coalesce(u.metadata, 'null')
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key
-        join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
+        left join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
             and u.occurred_at = k.occurred_at and u.idempotency_key = k.idempotency_key";
 }
 

@@ -82,6 +82,8 @@ pub struct NewCounter {
     pub included: Option<Decimal>,
     /// The limit.
     pub hard_limit: Option<Decimal>,
+    /// Up to this total nobody watches what it costs.
+    pub sure_limit: Option<Decimal>,
     /// What the total is of the events, as its text.
     pub aggregation: String,
 }
@@ -121,10 +123,10 @@ query! {
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
-             included, hard_limit, aggregation)
+             included, hard_limit, sure_limit, aggregation)
         select * from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::text[])
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::numeric[], $13::text[])
         on conflict do nothing";
     service LAST_SEGMENTS = "
         select distinct on (s.tenant_id, s.period_start)
@@ -223,6 +225,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
     let in_plan: Vec<bool> = counters.iter().map(|counter| counter.in_plan).collect();
     let included: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.included).collect();
     let limits: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.hard_limit).collect();
+    let sure: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.sure_limit).collect();
     let aggregations: Vec<&str> = counters.iter().map(|counter| counter.aggregation.as_str()).collect();
     tx.execute(
         &INSERT_COUNTERS,
@@ -238,6 +241,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
             &in_plan,
             &included,
             &limits,
+            &sure,
             &aggregations,
         ],
     )

@@ -43,6 +43,10 @@ query! {
         where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
           and c.period_end > $2 and ($4::text is null or c.metric = $4)
         order by c.metric, c.period_start desc";
+    both LEFT_OF = "
+        select max(date_trunc('month', month + interval '40 days', 'UTC')) from tenantry.usage_archives
+        where tenant_id = $1 and metric = $2 and month < $4 and date_trunc('month', month + interval '40 days', 'UTC') > $3
+          and event_count > 0";
     both IS_BOUND = "
         select exists (select from tenantry.usage_periods
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
@@ -58,6 +62,16 @@ query! {
     both ENDED_AMOUNTS = "
         select metric, sequence, amount from tenantry.usage_segment_amounts
         where tenant_id = $1 and period_start = $2";
+}
+
+/// The end of the last month (UTC) that touches `[from, to)` and of which events of a metric have left; none where all
+/// are there.
+pub async fn left_of(
+    tx: &Tx,
+    (tenant, metric): (Uuid, &str),
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Option<Timestamp>, StoreError> {
+    tx.one(&LEFT_OF, &[&tenant, &metric, &from, &to]).await?.try_get(0).map_err(column)
 }
 
 /// Sums per metric and user of `[from, to)`; both must be whole hours or bounds of periods. `only` leaves out other

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::facts::{CounterRow, column};
 use super::open::SegmentRow;
+use super::retention;
 use crate::query;
 use crate::storage::{StoreError, Tx};
 
@@ -41,6 +42,7 @@ query! {
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
         set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
+            sure_limit = $9,
             -- Refusals are counted under one limit, so that the first under another is told.
             refused_count = case when hard_limit is distinct from $8 then 0 else refused_count end
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -112,7 +114,8 @@ pub async fn segment_amounts_of(
         .collect()
 }
 
-/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events.
+/// Used in this period from an instant on, up to another or to its end, per metric: sum and number of events. Fails
+/// where events have left of which that cannot be told.
 pub async fn used_between(
     tx: &Tx,
     (tenant, period_start): (Uuid, Timestamp),
@@ -120,6 +123,7 @@ pub async fn used_between(
     since: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<Vec<(String, Decimal, i64)>, StoreError> {
+    all_are_here(tx, (tenant, period_start), metrics, since).await?;
     tx.rows(&USED_BETWEEN, &[&tenant, &metrics, &period_start, &since, &until])
         .await?
         .iter()
@@ -129,13 +133,29 @@ pub async fn used_between(
         .collect()
 }
 
-/// How many events this period has from an instant on, per metric; none of a metric without any.
+/// Fails where events of a period from an instant on have left.
+pub async fn all_are_here(
+    tx: &Tx,
+    (tenant, period_start): (Uuid, Timestamp),
+    metrics: &[&str],
+    since: Timestamp,
+) -> Result<(), StoreError> {
+    if retention::have_left(tx, (tenant, period_start), metrics, since).await? {
+        let detail = format!("events of the period from {period_start} were archived: nothing changes at {since}");
+        return Err(StoreError::corrupt("usage", detail));
+    }
+    Ok(())
+}
+
+/// How many events this period has from an instant on, per metric; none of a metric without any. Fails where events
+/// have left of which that cannot be told.
 pub async fn events_from(
     tx: &Tx,
     (tenant, period_start): (Uuid, Timestamp),
     metrics: &[&str],
     since: Timestamp,
 ) -> Result<Vec<(String, i64)>, StoreError> {
+    all_are_here(tx, (tenant, period_start), metrics, since).await?;
     tx.rows(&EVENTS_FROM, &[&tenant, &metrics, &period_start, &since])
         .await?
         .iter()
@@ -156,6 +176,7 @@ pub async fn set_counter_terms(tx: &Tx, counter: &CounterRow) -> Result<(), Stor
             &counter.in_plan,
             &counter.included,
             &counter.hard_limit,
+            &counter.sure_limit,
         ],
     )
     .await

@@ -9,42 +9,60 @@ use uuid::Uuid;
 use super::super::event::{Content, NewEvent};
 use super::facts::Facts;
 use super::prepare::Prepared;
-use crate::storage::usage::commit::{CounterColumns, EventColumns, RollupColumns};
+use crate::storage::usage::commit::{CounterColumns, EventColumns, KeyColumns, RollupColumns};
 
-/// The key columns and everything else of these events, which must be sorted by (tenant, key).
-pub(super) fn events(decided: &[&Prepared], group: &[&NewEvent], ids: &[Uuid], facts: &Facts) -> EventColumns {
+/// The key columns of these events, which must be sorted by (tenant, key).
+pub(super) fn keys<'a>(decided: &[&Prepared], group: &[&'a NewEvent], facts: &'a Facts) -> KeyColumns<'a> {
+    let mut columns = KeyColumns::default();
+    for prepared in decided {
+        let event = group[prepared.index];
+        columns.tenant_id.push(event.tenant_id);
+        columns.key.push(&event.key);
+        columns.content_hash.push(prepared.content_hash);
+        columns.occurred_at.push(prepared.occurred_at);
+        columns.timestamp_given.push(event.timestamp.is_some());
+        columns.metric.push(&facts.counters[prepared.counter].metric);
+    }
+    columns
+}
+
+/// Everything else of these events.
+pub(super) fn events<'a>(
+    decided: &[&'a Prepared],
+    group: &[&'a NewEvent],
+    ids: &[Uuid],
+    facts: &'a Facts,
+) -> EventColumns<'a> {
     let mut columns = EventColumns::default();
     for prepared in decided {
         let event = group[prepared.index];
         let counter = &facts.counters[prepared.counter];
         columns.tenant_id.push(event.tenant_id);
-        columns.key.push(event.key.clone());
-        columns.content_hash.push(prepared.content_hash);
+        columns.key.push(&event.key);
         columns.occurred_at.push(prepared.occurred_at);
-        columns.timestamp_given.push(event.timestamp.is_some());
         columns.id.push(ids[prepared.index]);
         columns.user_id.push(prepared.user_id);
-        columns.metric.push(counter.metric.clone());
+        columns.metric.push(&counter.metric);
         columns.amount.push(prepared.amount);
         columns.period_start.push(counter.period_start);
         columns.period_end.push(counter.period_end);
         let (kind, reverses) = match &event.content {
             Content::Usage { .. } => ("usage", None),
-            Content::Reversal { reverses } => ("reversal", Some(reverses.clone())),
+            Content::Reversal { reverses } => ("reversal", Some(reverses.as_str())),
         };
         columns.kind.push(kind);
         columns.reverses.push(reverses);
-        columns.metadata.push(prepared.metadata.clone());
+        columns.metadata.push(&prepared.metadata);
     }
     columns
 }
 
 /// Sums of amounts and events by counter, with the refusals; counters in key order.
-pub(super) fn counters(
+pub(super) fn counters<'a>(
     sums: &BTreeMap<usize, (Decimal, i64)>,
     refused: &BTreeMap<usize, i64>,
-    facts: &Facts,
-) -> CounterColumns {
+    facts: &'a Facts,
+) -> CounterColumns<'a> {
     let mut touched: Vec<usize> = sums.keys().chain(refused.keys()).copied().collect();
     touched.sort_unstable_by(|a, b| key(facts, *a).cmp(&key(facts, *b)));
     touched.dedup();
@@ -53,7 +71,7 @@ pub(super) fn counters(
         let counter = &facts.counters[index];
         let (amount, count) = sums.get(&index).copied().unwrap_or_default();
         columns.tenant_id.push(counter.tenant_id);
-        columns.metric.push(counter.metric.clone());
+        columns.metric.push(&counter.metric);
         columns.period_start.push(counter.period_start);
         columns.period_end.push(counter.period_end);
         columns.segment_sequence.push(counter.segment_sequence);
@@ -84,7 +102,7 @@ pub(super) fn sums(decided: &[&Prepared]) -> BTreeMap<usize, (Decimal, i64)> {
 type RollupKey<'a> = (Uuid, &'a str, Timestamp, Timestamp, Uuid);
 
 /// Sums by counter, UTC hour and user.
-pub(super) fn rollups(decided: &[&Prepared], facts: &Facts) -> RollupColumns {
+pub(super) fn rollups<'a>(decided: &[&Prepared], facts: &'a Facts) -> RollupColumns<'a> {
     let mut sums: BTreeMap<RollupKey<'_>, (Decimal, i64)> = BTreeMap::new();
     for prepared in decided {
         let counter = &facts.counters[prepared.counter];
@@ -103,7 +121,7 @@ pub(super) fn rollups(decided: &[&Prepared], facts: &Facts) -> RollupColumns {
     let mut columns = RollupColumns::default();
     for ((tenant, metric, period_start, hour, user), (amount, count)) in sums {
         columns.tenant_id.push(tenant);
-        columns.metric.push(metric.to_owned());
+        columns.metric.push(metric);
         columns.period_start.push(period_start);
         columns.hour.push(hour);
         columns.user_id.push(user);

@@ -7,6 +7,7 @@ use tenantry_domain::permission::{Overrides, Permission, PermissionSet, Role, ef
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use super::super::holds;
 use crate::storage::teams::{self as rows, TeamStanding};
 use crate::storage::usage::facts::{self, CounterRow, KeyRow, OriginalRow};
 use crate::storage::{StoreError, Tx};
@@ -215,8 +216,9 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
     let key_ids: Vec<Uuid> = key_ids.into_iter().collect();
     let (team_ids, team_users): (Vec<Uuid>, Vec<Uuid>) = in_teams.into_iter().unzip();
     let (named_tenants, named_users): (Vec<Uuid>, Vec<Uuid>) = named.into_iter().unzip();
-    let (members, standings, sharers, keys, tenants, counters) = tokio::try_join!(
-        facts::members(tx, &pair_tenants, &pair_users),
+    let (members, standings, sharers, keys, tenants, mut counters) = tokio::try_join!(
+        biased;
+        read_members(tx, &pair_tenants, &pair_users),
         read_standings(tx, &team_ids, &team_users, now),
         read_sharers(tx, &named_tenants, &named_users),
         read_keys(tx, &key_ids),
@@ -230,6 +232,7 @@ pub(super) async fn read(tx: &Tx, needs: &[Need<'_>], now: Timestamp) -> Result<
     read.sharers = sharers.into_iter().collect();
     read.keys = keys.into_iter().map(|key| (key.id, key_of(&key))).collect();
     read.organizations = tenants.into_iter().map(|(id, kind)| (id, kind == "organization")).collect();
+    holds::leave_out_expired(tx, &mut counters, now).await?;
     read.put_counters(counters);
     Ok(read)
 }
@@ -268,6 +271,10 @@ fn widen(spans: &mut Spans, tenant: Uuid, metric: &str, at: Timestamp) {
             *latest = (*latest).max(at);
         })
         .or_insert((at, at));
+}
+
+async fn read_members(tx: &Tx, tenants: &[Uuid], users: &[Uuid]) -> Result<Vec<facts::MemberRow>, StoreError> {
+    if users.is_empty() { Ok(Vec::new()) } else { facts::members(tx, tenants, users).await }
 }
 
 async fn read_standings(

@@ -1,6 +1,7 @@
 //! One group of events, from facts to commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +12,18 @@ use uuid::Uuid;
 use super::super::event::{Content, NewEvent};
 use super::super::opening::{self, Wanted};
 use super::super::outcome::{Invalid, Outcome, SubmitError};
+use super::claims::{Claimed, Keys};
 use super::facts::{self, Facts, Need};
 use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
-use super::{Sources, locked, optimistic, repeats};
+use super::{Sources, locked, optimistic, repeats, spend};
+use crate::begin_with;
 use crate::env::Env;
 use crate::storage::usage::commit;
 use crate::storage::{Database, StoreError, Tx};
 use crate::tenancy::Actor;
 
 /// How often a group starts again before its callers are told to come back.
-const ATTEMPTS: u32 = 12;
+pub(super) const ATTEMPTS: u32 = 12;
 
 /// What the deployment decides about recording.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +37,32 @@ pub struct GroupSettings {
 pub struct Recorder {
     pub(super) db: Database,
     pub(super) env: Env,
-    settings: GroupSettings,
+    pub(super) settings: GroupSettings,
     /// Months that were seen to have a partition: a hint that saves a call, the insert finds out anyway.
     months: Arc<Mutex<HashSet<i64>>>,
+    /// Groups that go without an early claim, because one was in vain: a hint that saves work, it decides nothing.
+    patience: Arc<AtomicU32>,
+}
+
+/// Groups that claim their keys after the facts once an early claim was in vain.
+const PATIENCE: u32 = 16;
+
+/// How a group is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Keys are claimed in the round trip that reads the facts.
+    Early,
+    /// Keys are claimed when the facts are known.
+    InOrder,
+    /// Counters first: everything is decided under their locks.
+    UnderLocks,
 }
 
 /// One event of a group with who sent it.
 pub(super) type Member<'a> = (&'a Actor, &'a NewEvent);
 
 /// How a try ended.
-enum Tried {
+pub(super) enum Tried {
     Done(Vec<Outcome>),
     /// Nothing was written; the same again.
     Again,
@@ -51,31 +70,60 @@ enum Tried {
     Missing(Missing),
     /// Nothing was written; decide under locks.
     NeedsLocks,
+    /// Keys were claimed that must not be: the same again, in order.
+    TooEarly,
+}
+
+/// What is to become of a transaction.
+enum Judged {
+    /// The fast way can write and commit it.
+    Plain(Box<Plain>),
+    /// Everything is written.
+    Written(Vec<Option<Outcome>>),
+    /// Nothing of it stays.
+    Undo(Tried),
+}
+
+/// A group that the fast way can write.
+struct Plain {
+    outcomes: Vec<Option<Outcome>>,
+    ready: Vec<Prepared>,
+    facts: Facts,
+    claimed: Claimed,
 }
 
 /// What a group needs and was not there. It is made in transactions of their own, after the group's: one that held
 /// its connection while it waits for a second could wait for ever.
 #[derive(Default)]
-struct Missing {
-    counters: Vec<Wanted>,
+pub(super) struct Missing {
+    pub(super) counters: Vec<Wanted>,
     /// (number of the month, an instant in it).
-    months: Vec<(i64, Timestamp)>,
+    pub(super) months: Vec<(i64, Timestamp)>,
+}
+
+/// A group that is tried, and when.
+struct About<'a> {
+    group: &'a [Member<'a>],
+    events: &'a [&'a NewEvent],
+    /// Digests of the events.
+    hashes: &'a [Uuid],
+    now: Timestamp,
 }
 
 /// A group after its events were held against the facts.
 #[derive(Default)]
-struct Sorted {
+pub(super) struct Sorted {
     /// By position in the group; none where the event is still to be decided.
-    outcomes: Vec<Option<Outcome>>,
-    ready: Vec<Prepared>,
-    too_old: Vec<(usize, Invalid)>,
-    missing: Vec<Wanted>,
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    pub(super) ready: Vec<Prepared>,
+    pub(super) too_old: Vec<(usize, Invalid)>,
+    pub(super) missing: Vec<Wanted>,
 }
 
 impl Recorder {
     /// A recorder over this database.
     pub fn new(db: Database, env: Env, settings: GroupSettings) -> Self {
-        Self { db, env, settings, months: Arc::default() }
+        Self { db, env, settings, months: Arc::default(), patience: Arc::default() }
     }
 
     /// Records events of one caller at once, without the queue; for imports and tests.
@@ -112,90 +160,182 @@ impl Recorder {
     }
 
     async fn run_once(&self, group: &[Member<'_>]) -> Result<Vec<Outcome>, StoreError> {
-        let mut under_locks = false;
+        let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
+        let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
+        let mut way = self.first_way();
         for attempt in 0..ATTEMPTS {
-            match self.attempt(group, under_locks).await {
+            match Box::pin(self.attempt(group, (&events, &hashes), way)).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
-                Ok(Tried::NeedsLocks) => under_locks = true,
-                Err(error) if is_missing_month(&error) => self.forget_months(),
-                Err(error) if error.is_retryable() || is_lock_timeout(&error) => {
-                    // Different callers step back by different times, so that they do not meet again.
-                    let [jitter] = self.env.ids.bytes::<1>();
-                    let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
-                    tokio::time::sleep(Duration::from_millis(wait)).await;
-                }
-                Err(error) => return Err(error),
+                Ok(Tried::NeedsLocks) => way = self.instead_of(way, Way::UnderLocks),
+                Ok(Tried::TooEarly) => way = self.instead_of(way, Way::InOrder),
+                Err(error) => self.step_back(error, attempt).await?,
             }
             metrics::counter!("tenantry_ingest_group_retries_total").increment(1);
         }
         Err(StoreError::Unavailable(format!("a group of usage events found no calm moment in {ATTEMPTS} tries")))
     }
 
-    async fn attempt(&self, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
+    /// After a try that failed: gives the error back where another try would end the same way, else waits for it.
+    pub(super) async fn step_back(&self, error: StoreError, attempt: u32) -> Result<(), StoreError> {
+        if commit::is_claimed_meanwhile(&error) {
+            return Ok(());
+        }
+        if is_missing_month(&error) {
+            self.forget_months();
+            return Ok(());
+        }
+        if !error.is_retryable() && !is_lock_timeout(&error) {
+            return Err(error);
+        }
+        // Different callers step back by different times, so that they do not meet again.
+        let [jitter] = self.env.ids.bytes::<1>();
+        let wait = u64::from(attempt) * 3 + u64::from(jitter) / 16;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        Ok(())
+    }
+
+    fn first_way(&self) -> Way {
+        let waits = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if waits.is_ok() { Way::InOrder } else { Way::Early }
+    }
+
+    /// The next way of a group for which this one was wrong.
+    fn instead_of(&self, way: Way, next: Way) -> Way {
+        if way == Way::Early {
+            self.patience.store(PATIENCE, Ordering::Relaxed);
+        }
+        next
+    }
+
+    async fn attempt(
+        &self,
+        group: &[Member<'_>],
+        (events, hashes): (&[&NewEvent], &[Uuid]),
+        way: Way,
+    ) -> Result<Tried, StoreError> {
         let tenants: Vec<Uuid> =
-            group.iter().map(|(_, event)| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
-        let tx = self.db.begin("record_usage", &tenants).await?;
-        match self.decide(&tx, group, under_locks).await {
-            Ok(Tried::Done(outcomes)) => {
+            events.iter().map(|event| event.tenant_id).collect::<BTreeSet<_>>().into_iter().collect();
+        let now = self.env.clock.now();
+        let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
+        let keys = (way == Way::Early).then(|| Keys::of(0..events.len(), events));
+        let early = keys.and_then(|keys| keys.columns(events, hashes).map(|columns| (keys, columns)));
+        let (tx, read) = begin_with!(self.db, "record_usage", &tenants, |tx| async {
+            tokio::try_join!(biased; facts::read(tx, &needs, now), async {
+                let Some((keys, columns)) = early else { return Ok(None) };
+                Ok(Some(Claimed::new(keys, commit::claim_keys(tx, &columns).await?, events)))
+            })
+        })?;
+        let about = About { group, events, hashes, now };
+        let judged = match read {
+            Ok((facts, claimed)) => self.judge(&tx, &about, (facts, claimed), way).await,
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok(Judged::Plain(plain)) => {
+                let Plain { mut outcomes, ready, facts, claimed } = *plain;
+                let ids = self.ids_for(events, now);
+                match optimistic::write(tx, &ready, events, &ids, (&facts, &claimed), now).await? {
+                    optimistic::Tried::Done(written) => {
+                        fill(&mut outcomes, written);
+                        whole(outcomes).map(Tried::Done)
+                    }
+                    optimistic::Tried::NeedsLocks => Ok(Tried::NeedsLocks),
+                }
+            }
+            Ok(Judged::Written(outcomes)) => {
+                let outcomes = whole(outcomes)?;
                 tx.commit().await?;
                 Ok(Tried::Done(outcomes))
             }
-            other => {
+            Ok(Judged::Undo(tried)) => {
                 tx.rollback().await?;
-                if let Ok(Tried::Missing(missing)) = &other {
+                if let Tried::Missing(missing) = &tried {
                     self.make(missing).await?;
                 }
-                other
+                Ok(tried)
+            }
+            Err(error) => {
+                tx.rollback().await?;
+                Err(error)
             }
         }
     }
 
-    /// Decides and writes.
-    async fn decide(&self, tx: &Tx, group: &[Member<'_>], under_locks: bool) -> Result<Tried, StoreError> {
+    /// Decides a group under its counters' locks and writes it, but does not commit.
+    pub(super) async fn decide_under_locks(&self, tx: &Tx, group: &[Member<'_>]) -> Result<Tried, StoreError> {
+        let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
+        let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
-        let mut facts = facts::read(tx, &needs, now).await?;
-        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, &facts);
+        let facts = facts::read(tx, &needs, now).await?;
+        let about = About { group, events: &events, hashes: &hashes, now };
+        match self.judge(tx, &about, (facts, None), Way::UnderLocks).await? {
+            Judged::Written(outcomes) => whole(outcomes).map(Tried::Done),
+            Judged::Undo(tried) => Ok(tried),
+            Judged::Plain(_) => Err(StoreError::corrupt("group of events", "the fast way was taken under locks")),
+        }
+    }
+
+    fn ids_for(&self, events: &[&NewEvent], now: Timestamp) -> Vec<Uuid> {
+        events.iter().map(|_| self.env.ids.uuid_v7(now)).collect()
+    }
+
+    /// Decides which way a group goes, and goes it where that is the careful one.
+    async fn judge(
+        &self,
+        tx: &Tx,
+        about: &About<'_>,
+        (mut facts, claimed): (Facts, Option<Claimed>),
+        way: Way,
+    ) -> Result<Judged, StoreError> {
+        let About { group, events, hashes, now } = *about;
+        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, hashes, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {
-            return Ok(Tried::Missing(Missing { counters: missing, months }));
+            return Ok(Judged::Undo(Tried::Missing(Missing { counters: missing, months })));
+        }
+        if claimed.is_some() && ready.len() < events.len() {
+            return Ok(Judged::Undo(Tried::TooEarly));
         }
         if !too_old.is_empty() {
             repeats::find(tx, too_old, group, &mut ready, &mut outcomes, &mut facts).await?;
         }
-        if !ready.is_empty() {
-            let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
-            let ids: Vec<Uuid> = group.iter().map(|_| self.env.ids.uuid_v7(now)).collect();
-            let sources = Sources { env: &self.env, now };
-            let written = if under_locks || !optimistic::is_possible(&ready, &events, &facts) {
-                match locked::write(tx, ready, &events, &ids, &mut facts, &sources).await? {
-                    locked::Tried::Done(written) => written,
-                    locked::Tried::Changed => return Ok(Tried::Again),
-                }
-            } else {
-                match optimistic::write(tx, &ready, &events, &ids, &facts, &sources).await? {
-                    optimistic::Tried::Done(written) => written,
-                    optimistic::Tried::NeedsLocks => return Ok(Tried::NeedsLocks),
-                }
-            };
-            for (index, outcome) in written {
-                outcomes[index] = Some(outcome);
-            }
+        if ready.is_empty() {
+            return Ok(Judged::Written(outcomes));
         }
-        let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();
-        outcomes
-            .map(Tried::Done)
-            .ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
+        let is_plain = way != Way::UnderLocks && optimistic::is_possible(&ready, events, &facts);
+        if is_plain {
+            let claimed = match claimed {
+                Some(claimed) => claimed,
+                None => optimistic::claim(tx, &ready, events, &facts).await?,
+            };
+            return Ok(Judged::Plain(Box::new(Plain { outcomes, ready, facts, claimed })));
+        }
+        if claimed.is_some() {
+            return Ok(Judged::Undo(Tried::TooEarly));
+        }
+        let ids = self.ids_for(events, now);
+        let sources = Sources { env: &self.env, now };
+        match locked::write(tx, ready, events, &ids, &mut facts, &sources).await? {
+            locked::Tried::Done(mut written) => {
+                for (index, outcome) in &mut written {
+                    spend::hide_money(outcome, group[*index], &facts);
+                }
+                fill(&mut outcomes, written);
+                Ok(Judged::Written(outcomes))
+            }
+            locked::Tried::Changed => Ok(Judged::Undo(Tried::Again)),
+        }
     }
 
-    fn prepare_all(&self, group: &[Member<'_>], facts: &Facts) -> Sorted {
+    pub(super) fn prepare_all(&self, group: &[Member<'_>], hashes: &[Uuid], facts: &Facts) -> Sorted {
         let mut sorted =
             Sorted { outcomes: vec![None; group.len()], ready: Vec::with_capacity(group.len()), ..Sorted::default() };
         let mut missing = BTreeSet::new();
         let mut earlier = Earlier::default();
         for (index, (actor, event)) in group.iter().enumerate() {
-            match prepare(index, actor, event, facts, self.settings.late_window) {
+            match prepare((index, hashes[index]), actor, event, facts, self.settings.late_window) {
                 Preparation::Done(outcome) => sorted.outcomes[index] = Some(outcome),
                 Preparation::Ready(prepared) => sorted.ready.push(prepared),
                 Preparation::TooOld(invalid) => sorted.too_old.push((index, invalid)),
@@ -215,7 +355,7 @@ impl Recorder {
         sorted
     }
 
-    async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
+    pub(super) async fn make(&self, missing: &Missing) -> Result<(), StoreError> {
         for &(month, at) in &missing.months {
             let tx = self.db.begin("ensure_usage_month", &[]).await?;
             commit::ensure_month(&tx, at).await?;
@@ -226,7 +366,7 @@ impl Recorder {
     }
 
     /// The months that these events fall in and that were not seen to have a partition.
-    fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
+    pub(super) fn unknown_months(&self, ready: &[Prepared]) -> Vec<(i64, Timestamp)> {
         let months = self.months.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown: BTreeMap<i64, Timestamp> = ready
             .iter()
@@ -236,9 +376,20 @@ impl Recorder {
         unknown.into_iter().collect()
     }
 
-    fn forget_months(&self) {
+    pub(super) fn forget_months(&self) {
         self.months.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+fn fill(outcomes: &mut [Option<Outcome>], written: Vec<(usize, Outcome)>) {
+    for (index, outcome) in written {
+        outcomes[index] = Some(outcome);
+    }
+}
+
+fn whole(outcomes: Vec<Option<Outcome>>) -> Result<Vec<Outcome>, StoreError> {
+    let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();
+    outcomes.ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
 }
 
 /// The events of a group by key, as far as they are ready; looked at only where a correction asks.
@@ -268,10 +419,10 @@ fn month_number(at: Timestamp) -> i64 {
 }
 
 /// No partition for a row's month: the only check violation that names no constraint.
-fn is_missing_month(error: &StoreError) -> bool {
+pub(super) fn is_missing_month(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::CHECK_VIOLATION) && error.constraint().is_none()
 }
 
-fn is_lock_timeout(error: &StoreError) -> bool {
+pub(super) fn is_lock_timeout(error: &StoreError) -> bool {
     error.state() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }

@@ -10,14 +10,14 @@ use rust_decimal::Decimal;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::super::charges;
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
-use super::super::recount;
+use super::super::{charges, holds, recount};
 use super::columns;
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
+use super::spend::{self, CounterKey, Spend};
 use super::tallies::Tallies;
 use super::{Sources, answer, same_content};
 use crate::storage::usage::facts::CounterRow;
@@ -46,13 +46,17 @@ pub(super) async fn write(
     facts: &mut Facts,
     sources: &Sources<'_>,
 ) -> Result<Tried, StoreError> {
-    if !lock(tx, &mut prepared, group, facts).await? {
+    let watchable = spend::periods_of(&prepared, facts);
+    let beside = spend::counters_beside(tx, &watchable).await?;
+    if !lock(tx, &mut prepared, group, facts, (beside, sources.now)).await? {
         return Ok(Tried::Changed);
     }
+    let watchable = spend::periods_of(&prepared, facts);
+    let Some(spend) = Spend::read(tx, &watchable, facts, sources.now).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let tallies = Tallies::load(tx, &prepared, ids, facts).await?;
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, tallies);
+    let tallies = Tallies::load(tx, &prepared, ids, facts, (&segments, &spend)).await?;
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, (tallies, spend));
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -67,7 +71,7 @@ pub(super) async fn write(
     if !accepted.is_empty() {
         let events = columns::events(&accepted, group, decision.tallies.ids(), facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
-        if commit::insert_keys(tx, &events).await?.len() < accepted.len() {
+        if !commit::claim_keys(tx, &columns::keys(&accepted, group, facts)).await?.is_empty() {
             return Ok(Tried::Changed);
         }
         commit::set_lock_timeout(tx, Duration::ZERO).await?;
@@ -83,28 +87,50 @@ pub(super) async fn write(
     }
     let mut sums = columns::sums(&accepted);
     decision.tallies.settle(&mut sums, facts);
-    let changes = columns::counters(&sums, &decision.refused, facts);
-    if !changes.tenant_id.is_empty() {
-        let refused_before = commit::add_locked(tx, &changes).await?;
-        tell(tx, &sums, (&decision.refused, refused_before), facts, sources).await?;
-    }
+    write_counters(tx, &sums, &decision.refused, facts, sources).await?;
+    decision.spend.tell(tx, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
     Ok(Tried::Done(decision.outcomes))
 }
 
-/// Locks the counters of these events and reads them again; false where an event's counter is no longer its own.
-async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &mut Facts) -> Result<bool, StoreError> {
-    let wanted: BTreeSet<(Uuid, String, Timestamp)> = prepared
+/// Adds sums and refusals to locked counters, and tells of what they give cause to.
+pub(super) async fn write_counters(
+    tx: &Tx,
+    sums: &BTreeMap<usize, (Decimal, i64)>,
+    refused: &BTreeMap<usize, i64>,
+    facts: &Facts,
+    sources: &Sources<'_>,
+) -> Result<(), StoreError> {
+    let changes = columns::counters(sums, refused, facts);
+    if changes.tenant_id.is_empty() {
+        return Ok(());
+    }
+    let refused_before = commit::add_locked(tx, &changes).await?;
+    tell(tx, sums, (refused, refused_before), facts, sources).await
+}
+
+/// Locks the counters of these events, takes expired holds out of them and reads them again; false where an event's
+/// counter is no longer its own. `beside` are locked with them.
+pub(super) async fn lock(
+    tx: &Tx,
+    prepared: &mut [Prepared],
+    group: &[&NewEvent],
+    facts: &mut Facts,
+    (beside, now): (Vec<CounterKey>, Timestamp),
+) -> Result<bool, StoreError> {
+    let wanted: BTreeSet<CounterKey> = prepared
         .iter()
         .map(|event| {
             let counter = &facts.counters[event.counter];
             (counter.tenant_id, counter.metric.clone(), counter.period_start)
         })
+        .chain(beside)
         .collect();
     let tenants: Vec<Uuid> = wanted.iter().map(|key| key.0).collect();
     let metrics: Vec<&str> = wanted.iter().map(|key| key.1.as_str()).collect();
     let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
-    let locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    let mut locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
+    holds::expire(tx, &mut locked, now).await?;
     let prepared_for: Vec<(String, String)> = prepared
         .iter()
         .map(|event| &facts.counters[event.counter])
@@ -120,7 +146,7 @@ async fn lock(tx: &Tx, prepared: &mut [Prepared], group: &[&NewEvent], facts: &m
     Ok(true)
 }
 
-type PeriodSegments = HashMap<(Uuid, Timestamp), Vec<SegmentRow>>;
+pub(super) type PeriodSegments = HashMap<(Uuid, Timestamp), Vec<SegmentRow>>;
 
 /// The segments of the periods in which some event lies before the current segment.
 async fn segments_of_late(tx: &Tx, prepared: &[Prepared], facts: &Facts) -> Result<PeriodSegments, StoreError> {
@@ -252,6 +278,7 @@ struct Decision {
     /// What corrections in the group may take back: accepted events by key, and whether they are usage.
     here: HashMap<(Uuid, String), (Prepared, bool)>,
     refused: BTreeMap<usize, i64>,
+    spend: Spend,
     outcomes: Vec<(usize, Outcome)>,
 }
 
@@ -266,7 +293,7 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool, tallies: Tallies) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, (tallies, spend): (Tallies, Spend)) -> Self {
         Self {
             known,
             tallies,
@@ -276,6 +303,7 @@ impl Decision {
             accepted: BTreeSet::new(),
             here: HashMap::new(),
             refused: BTreeMap::new(),
+            spend,
             outcomes: Vec::new(),
         }
     }
@@ -330,7 +358,7 @@ impl Decision {
         }
         if let Content::Reversal { reverses } = &raw.content {
             let taken = facts.original(raw.tenant_id, reverses).is_some_and(|original| original.reversed_by.is_some());
-            if taken || !self.reversed.insert((raw.tenant_id, reverses.clone())) {
+            if taken || self.reversed.contains(&(raw.tenant_id, reverses.clone())) {
                 return Outcome::Invalid(Invalid::new(
                     "already_reversed",
                     "reverses",
@@ -340,38 +368,63 @@ impl Decision {
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
         }
-        let added = self.added.entry(event.counter).or_default();
-        *added = match self.tallies.count(event) {
-            Some(figure) => figure - counter.total,
-            None => *added + event.amount,
-        };
-        let total = counter.total + *added;
+        let growth = self.tallies.count(event);
+        match self.spend.weigh(event, counter, growth.as_ref()) {
+            Ok(Some(weighed)) => self.spend.take(counter, &weighed),
+            Ok(None) => {}
+            Err(cap) => {
+                self.tallies.undo(event);
+                let answer = answer(counter, total, None);
+                return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
+            }
+        }
+        if let Content::Reversal { reverses } = &raw.content {
+            self.reversed.insert((raw.tenant_id, reverses.clone()));
+        }
+        let added = growth.map_or(event.amount, |growth| growth.total());
+        *self.added.entry(event.counter).or_default() += added;
         if self.keeps_originals {
             let is_usage = matches!(raw.content, Content::Usage { .. });
             self.here.insert(key.clone(), (event.clone(), is_usage));
         }
         self.known.insert(key, (event.content_hash, event.occurred_at, raw.timestamp.is_some()));
         self.accepted.insert(event.index);
-        Outcome::Accepted(answer(counter, total, None))
+        Outcome::Accepted(answer(counter, total + added, None))
     }
 
     fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-        let (is_over, is_exact) = self.tallies.judge(event, counter).unwrap_or_else(|| {
-            let after = total + event.amount;
-            let is_over = counter.hard_limit.is_some_and(|limit| after > limit);
-            (is_over, after <= Quantity::TOTAL_CEILING.as_decimal())
-        });
-        if is_over {
+        let refused = match self.tallies.judge(event, counter) {
+            Some(judged) => verdict(judged, counter, total),
+            None => judge(event, counter, total),
+        }?;
+        if matches!(refused, Outcome::Refused(..)) {
             *self.refused.entry(event.counter).or_default() += 1;
-            let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
-            return Some(Outcome::Refused(reason, answer(counter, total, None)));
         }
-        (!is_exact).then(|| {
-            Outcome::Invalid(Invalid::new(
-                "total_too_large",
-                "amount",
-                "the total of a period is at most 10,000,000,000,000,000,000",
-            ))
-        })
+        Some(refused)
     }
+}
+
+/// Why usage on top of a locked counter's total, a sum, and of what it holds, is not accepted, if it is not.
+pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
+    if event.is_reserved() {
+        return None;
+    }
+    let after = total + counter.held + event.amount;
+    let is_over = counter.hard_limit.is_some_and(|limit| after > limit);
+    verdict((is_over, after <= Quantity::TOTAL_CEILING.as_decimal()), counter, total)
+}
+
+/// The answer where usage would be above the limit, or no longer exact.
+fn verdict((is_over, is_exact): (bool, bool), counter: &CounterRow, total: Decimal) -> Option<Outcome> {
+    if is_over {
+        let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
+        return Some(Outcome::Refused(reason, answer(counter, total, None)));
+    }
+    (!is_exact).then(|| {
+        Outcome::Invalid(Invalid::new(
+            "total_too_large",
+            "amount",
+            "the total of a period is at most 10,000,000,000,000,000,000",
+        ))
+    })
 }

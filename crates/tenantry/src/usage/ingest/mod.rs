@@ -5,15 +5,20 @@
 //! (`locked`), and commits. An answer is given after the commit, never before.
 //! Process memory decides nothing: limit, segment and period bounds are judged under the counters' locks.
 
+mod claims;
 mod columns;
 mod facts;
 mod group;
+mod hold;
 mod locked;
 mod notices;
 mod optimistic;
 mod prepare;
+mod preview;
 mod queue;
 mod repeats;
+mod settle;
+mod spend;
 mod standing;
 mod tallies;
 
@@ -31,7 +36,9 @@ use crate::storage::usage::facts::CounterRow;
 use prepare::Prepared;
 
 pub use group::{GroupSettings, Recorder};
+pub use preview::{PeriodPreview, Preview};
 pub use queue::{Ingest, IngestSettings};
+pub use settle::Settling;
 
 /// Where a group gets time, ids and the versions of plans from.
 struct Sources<'a> {
@@ -51,6 +58,7 @@ fn answer(counter: &CounterRow, total: Decimal, after: Option<&CounterAfter>) ->
             total: Quantity::from_decimal(total),
             included: included.map(Quantity::from_decimal),
             limit: limit.map(Quantity::from_decimal),
+            held: Quantity::from_decimal(counter.held),
         },
     }
 }

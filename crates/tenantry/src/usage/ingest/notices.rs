@@ -44,6 +44,7 @@ pub(super) async fn tell(
             total: Quantity::from_decimal(change.after),
             included: change.included.map(Quantity::from_decimal),
             limit: change.hard_limit.map(Quantity::from_decimal),
+            held: Quantity::from_decimal(counter.held),
         };
         for threshold in standing.passed_since(Quantity::from_decimal(change.before)) {
             if let Some(notice) = passed(counter, &standing, threshold) {

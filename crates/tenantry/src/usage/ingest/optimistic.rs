@@ -1,9 +1,8 @@
 //! The fast way: insert first, counters last, and let the counters' guard judge.
 //!
-//! Keys are claimed by an insert that skips those that exist; then events, counters and rollups go out in one
-//! round trip. The counter update holds the limit, the bounds and the segment against what the group was
-//! prepared with; where one counter disagrees, everything is rolled back and the group is decided under
-//! locks instead (`locked.rs`).
+//! Keys are claimed, all that nobody had; then events, counters, rollups and the commit go out in one round trip. The
+//! counter update holds the limit, the bounds and the segment against what the group was prepared with; where one
+//! counter disagrees, the transaction fails and the group is decided under locks instead (`locked.rs`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,20 +13,20 @@ use uuid::Uuid;
 
 use super::super::event::NewEvent;
 use super::super::outcome::Outcome;
+use super::claims::{Claimed, Keys};
 use super::columns;
 use super::facts::Facts;
-use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared};
-use super::{Sources, answer, same_content};
-use crate::storage::usage::commit::{self, CounterAfter, KnownKey};
+use super::{answer, same_content};
+use crate::storage::usage::commit::{self, CounterAfter, Last};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::{StoreError, Tx};
 
 /// What became of a try.
 pub(super) enum Tried {
-    /// Written; outcomes by position in the group. Not committed yet.
+    /// Written and committed; outcomes by position in the group.
     Done(Vec<(usize, Outcome)>),
-    /// A limit is near, a bound moved, an event is late in its segment: decide under locks.
+    /// A limit or a threshold is near, a bound moved, an event is late in its segment: decide under locks.
     NeedsLocks,
 }
 
@@ -54,45 +53,53 @@ pub(super) fn is_possible(prepared: &[Prepared], group: &[&NewEvent], facts: &Fa
     true
 }
 
-/// Writes a group in an open transaction.
-pub(super) async fn write(
+/// Claims the keys of these events.
+pub(super) async fn claim(
     tx: &Tx,
     prepared: &[Prepared],
     group: &[&NewEvent],
-    ids: &[Uuid],
     facts: &Facts,
-    sources: &Sources<'_>,
+) -> Result<Claimed, StoreError> {
+    let keys = Keys::of(prepared.iter().map(|event| event.index), group);
+    let firsts: Vec<&Prepared> = keys.firsts.iter().filter_map(|position| at(prepared, *position)).collect();
+    let known = commit::claim_keys(tx, &columns::keys(&firsts, group, facts)).await?;
+    Ok(Claimed::new(keys, known, group))
+}
+
+/// The event of this position; `prepared` is in order of positions.
+fn at(prepared: &[Prepared], position: usize) -> Option<&Prepared> {
+    let place = prepared.binary_search_by_key(&position, |event| event.index).ok()?;
+    prepared.get(place)
+}
+
+/// Writes a group whose keys are claimed, and commits it.
+pub(super) async fn write(
+    tx: Tx,
+    prepared: &[Prepared],
+    group: &[&NewEvent],
+    ids: &[Uuid],
+    (facts, claimed): (&Facts, &Claimed),
+    now: Timestamp,
 ) -> Result<Tried, StoreError> {
-    let (firsts, repeats) = split_repeats(prepared, group);
-    let claimed = {
-        let columns = columns::events(&firsts, group, ids, facts);
-        commit::insert_keys(tx, &columns).await?
-    };
-    let (new, known) = if claimed.len() == firsts.len() {
-        (firsts, HashMap::new())
-    } else {
-        separate(tx, firsts, &claimed, group).await?
-    };
+    let new: Vec<&Prepared> = claimed.won().filter_map(|position| at(prepared, position)).collect();
     let sums = columns::sums(&new);
     let after = if new.is_empty() {
+        tx.commit().await?;
         Vec::new()
     } else {
-        let events = columns::events(&new, group, ids, facts);
-        let counters = columns::counters(&sums, &BTreeMap::new(), facts);
-        let rollups = columns::rollups(&new, facts);
-        let ((), after, ()) = tokio::try_join!(
-            commit::insert_events(tx, &events, sources.now),
-            commit::add_guarded(tx, &counters, Quantity::TOTAL_CEILING.as_decimal()),
-            commit::add_rollups(tx, &rollups),
-        )?;
-        if after.len() < counters.tenant_id.len() {
-            return Ok(Tried::NeedsLocks);
+        let last = Last {
+            events: columns::events(&new, group, ids, facts),
+            counters: columns::counters(&sums, &BTreeMap::new(), facts),
+            rollups: columns::rollups(&new, facts),
+        };
+        let committed = commit::write_last(tx, &last, Quantity::TOTAL_CEILING.as_decimal(), now).await;
+        match committed {
+            Err(error) if commit::is_refused_by_guard(&error) => return Ok(Tried::NeedsLocks),
+            committed => committed?,
         }
-        after
     };
     let added = Added { sums, after: by_counter(&after, facts) };
-    tell(tx, &added, facts, sources).await?;
-    Ok(Tried::Done(outcomes(&new, &repeats, prepared, &known, &added, group, facts)))
+    Ok(Tried::Done(outcomes(&new, claimed, prepared, &added, group, facts)))
 }
 
 /// What a group added, by the counter's place among the facts.
@@ -112,78 +119,16 @@ fn by_counter<'a>(after: &'a [CounterAfter], facts: &Facts) -> HashMap<usize, &'
     facts.counters.iter().enumerate().filter_map(found).collect()
 }
 
-/// Tells of limits that came near or were reached.
-async fn tell(tx: &Tx, added: &Added<'_>, facts: &Facts, sources: &Sources<'_>) -> Result<(), StoreError> {
-    let changes = added.sums.iter().filter_map(|(index, (sum, _))| {
-        let after = added.after.get(index)?;
-        Some(Change {
-            counter: &facts.counters[*index],
-            included: after.included,
-            hard_limit: after.hard_limit,
-            before: after.total - sum,
-            after: after.total,
-            is_first_refusal: false,
-        })
-    });
-    notices::tell(tx, sources, changes).await
-}
-
-/// The first event of each key in order of arrival, sorted by (tenant, key); and those that repeat a key.
-fn split_repeats<'a>(
-    prepared: &'a [Prepared],
-    group: &[&NewEvent],
-) -> (Vec<&'a Prepared>, Vec<(&'a Prepared, &'a Prepared)>) {
-    let mut seen: HashMap<(Uuid, &str), &Prepared> = HashMap::with_capacity(prepared.len());
-    let mut firsts = Vec::with_capacity(prepared.len());
-    let mut repeats = Vec::new();
-    for event in prepared {
-        let raw = group[event.index];
-        if let Some(first) = seen.get(&(raw.tenant_id, raw.key.as_str())) {
-            repeats.push((event, *first));
-        } else {
-            seen.insert((raw.tenant_id, raw.key.as_str()), event);
-            firsts.push(event);
-        }
-    }
-    firsts.sort_unstable_by(|a, b| {
-        let (a, b) = (group[a.index], group[b.index]);
-        (a.tenant_id, a.key.as_str()).cmp(&(b.tenant_id, b.key.as_str()))
-    });
-    (firsts, repeats)
-}
-
-type KnownKeys = HashMap<(Uuid, String), KnownKey>;
-
-/// Parts the events whose keys were claimed from those whose keys were known.
-async fn separate<'a>(
-    tx: &Tx,
-    firsts: Vec<&'a Prepared>,
-    claimed: &[(Uuid, String)],
-    group: &[&NewEvent],
-) -> Result<(Vec<&'a Prepared>, KnownKeys), StoreError> {
-    let claimed: HashSet<(Uuid, &str)> = claimed.iter().map(|(tenant, key)| (*tenant, key.as_str())).collect();
-    let (new, old): (Vec<_>, Vec<_>) = firsts.into_iter().partition(|event| {
-        let raw = group[event.index];
-        claimed.contains(&(raw.tenant_id, raw.key.as_str()))
-    });
-    let tenants: Vec<Uuid> = old.iter().map(|event| group[event.index].tenant_id).collect();
-    let keys: Vec<&str> = old.iter().map(|event| group[event.index].key.as_str()).collect();
-    let known = commit::known_keys(tx, &tenants, &keys).await?;
-    Ok((new, known.into_iter().map(|key| ((key.tenant_id, key.key.clone()), key)).collect()))
-}
-
 /// Outcomes in order of arrival, with running totals: the counters after the group, walked up from before it.
 fn outcomes(
     new: &[&Prepared],
-    repeats: &[(&Prepared, &Prepared)],
+    claimed: &Claimed,
     prepared: &[Prepared],
-    known: &KnownKeys,
     added: &Added<'_>,
     group: &[&NewEvent],
     facts: &Facts,
 ) -> Vec<(usize, Outcome)> {
     let accepted: HashSet<usize> = new.iter().map(|event| event.index).collect();
-    let first_of: HashMap<usize, &Prepared> = repeats.iter().map(|(event, first)| (event.index, *first)).collect();
     let mut standing: HashMap<usize, (Decimal, Option<&CounterAfter>)> = HashMap::new();
     for (index, counter) in facts.counters.iter().enumerate() {
         let found = added.after.get(&index).copied();
@@ -204,18 +149,12 @@ fn outcomes(
                 return (event.index, Outcome::Accepted(answer(counter, entry.0, entry.1)));
             }
             let reply = answer(counter, entry.0, entry.1);
-            let same = match (known.get(&(raw.tenant_id, raw.key.clone())), first_of.get(&event.index)) {
-                (Some(known), _) => {
-                    same_content(event, raw, known.content_hash, known.occurred_at, known.timestamp_given)
-                }
-                (None, Some(first)) => same_content(
-                    event,
-                    raw,
-                    first.content_hash,
-                    first.occurred_at,
-                    group[first.index].timestamp.is_some(),
-                ),
-                (None, None) => false,
+            let same = match claimed.known(event.index) {
+                Some(known) => same_content(event, raw, known.content_hash, known.occurred_at, known.timestamp_given),
+                None => at(prepared, claimed.first(event.index)).is_some_and(|first| {
+                    let given = group[first.index].timestamp.is_some();
+                    same_content(event, raw, first.content_hash, first.occurred_at, given)
+                }),
             };
             (event.index, if same { Outcome::Duplicate(reply) } else { Outcome::Conflict(reply) })
         })

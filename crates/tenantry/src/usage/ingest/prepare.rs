@@ -6,9 +6,11 @@ use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
+use super::super::holds;
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::{Facts, Reach};
 use super::tallies;
+use crate::storage::usage::facts::CounterRow;
 use crate::tenancy::Actor;
 
 /// How far ahead of the server's clock a timestamp may be.
@@ -47,6 +49,8 @@ pub(super) enum Claim {
     RepeatOnly(Timestamp, Invalid),
     /// It takes back an event of its own group: what that is shows when that one was decided.
     InGroup,
+    /// It is what a hold is settled with, which reserved so much for it.
+    Settles(Decimal),
 }
 
 impl Prepared {
@@ -54,7 +58,7 @@ impl Prepared {
     pub(super) fn place(&self) -> Timestamp {
         match self.claim {
             Claim::RepeatOnly(place, _) => place,
-            Claim::Any | Claim::InGroup => self.occurred_at,
+            Claim::Any | Claim::InGroup | Claim::Settles(_) => self.occurred_at,
         }
     }
 }
@@ -66,7 +70,8 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
-    /// Too old to count; unless its key counted before, this is what is wrong with it.
+    /// Too old to count, takes back what is, or comes under a key that no event of a caller's may have; unless its key
+    /// counted before, this is what is wrong with it.
     TooOld(Invalid),
     /// It takes an event back that was not there when the facts were read.
     NeedsOriginal(Option<&'static str>),
@@ -75,8 +80,10 @@ pub(super) enum Preparation {
 }
 
 /// Checks one event against the facts.
+///
+/// `index` is its position in the group, `content_hash` its digest.
 pub(super) fn prepare(
-    index: usize,
+    (index, content_hash): (usize, Uuid),
     actor: &Actor,
     event: &NewEvent,
     facts: &Facts,
@@ -84,8 +91,11 @@ pub(super) fn prepare(
 ) -> Preparation {
     let role = match permitted(actor, event, facts) {
         Ok(role) => role,
-        Err(outcome) => return Preparation::Done(outcome),
+        Err(outcome) => return Preparation::Done(*outcome),
     };
+    if holds::is_key(&event.key) {
+        return Preparation::TooOld(key_of_a_hold());
+    }
     let (metric, amount, occurred_at, user_id) = match &event.content {
         Content::Usage { metric, amount } => {
             (metric.as_str(), amount.as_decimal(), event.occurred_at(), attributed_user(actor, event))
@@ -95,6 +105,8 @@ pub(super) fn prepare(
             Some(original) if original.kind == "usage" => {
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
+            // What it counted is not known any more. Sent again, a correction of then is still a duplicate.
+            Some(original) if original.kind == "archived" => return Preparation::TooOld(event_archived()),
             Some(_) => return Preparation::Done(reversal_of_reversal()),
             None => return Preparation::NeedsOriginal(role),
         },
@@ -107,32 +119,22 @@ pub(super) fn prepare(
     let Some(counter) = facts.counter_at(event.tenant_id, metric, occurred_at) else {
         return Preparation::NeedsCounter(metric.to_owned(), occurred_at);
     };
-    let found = &facts.counters[counter];
-    if !may_go_back && found.historic {
-        return Preparation::TooOld(before_the_tenant());
-    }
-    let accepted_until = found.period_end.saturating_add(late_window);
-    if !may_go_back && accepted_until.is_ok_and(|until| event.received_at > until) {
-        return Preparation::TooOld(too_old(late_window));
+    if let Some(invalid) = too_late(&facts.counters[counter], event.received_at, may_go_back, late_window) {
+        return Preparation::TooOld(invalid);
     }
     let metadata = stored_metadata(event, facts, role);
     let original = match &event.content {
         Content::Reversal { reverses } => facts.original(event.tenant_id, reverses),
         Content::Usage { .. } => None,
     };
-    let part = match tallies::part_of(found, occurred_at, original.map_or(&metadata, |original| &original.metadata)) {
+    let counted = original.map_or(&metadata, |original| &original.metadata);
+    let part = match tallies::part_of(&facts.counters[counter], occurred_at, counted) {
         Ok(part) => part,
-        Err(missing) => {
-            return Preparation::Done(Outcome::Invalid(Invalid::new(
-                "metadata_field_required",
-                "metadata",
-                missing.to_string(),
-            )));
-        }
+        Err(missing) => return invalid("metadata_field_required", "metadata", &missing.to_string()),
     };
     Preparation::Ready(Prepared {
         index,
-        content_hash: event.content_hash(),
+        content_hash,
         occurred_at,
         counter,
         amount,
@@ -162,6 +164,11 @@ pub(super) fn prepare_in_group(
 }
 
 impl Prepared {
+    /// Whether it settles a hold with no more than that held: it was judged when it was held.
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self.claim, Claim::Settles(reserved) if self.amount <= reserved)
+    }
+
     /// What a correction of this event counts, and where: where the event counted.
     pub(super) fn taken_back(&self) -> Self {
         Self { amount: -self.amount, ..self.clone() }
@@ -171,6 +178,15 @@ impl Prepared {
 /// A correction names a key that no event has.
 pub(super) fn unknown_key() -> Outcome {
     Outcome::Invalid(Invalid::new("unknown_key", "reverses", "no event of this tenant has that idempotency key"))
+}
+
+/// A correction names an event that has left.
+fn event_archived() -> Invalid {
+    Invalid::new(
+        "event_archived",
+        "reverses",
+        "that event is so old that it was archived, and cannot be taken back: give a credit instead",
+    )
 }
 
 /// A correction names a correction.
@@ -183,24 +199,24 @@ pub(super) fn reversal_of_reversal() -> Outcome {
 }
 
 /// Whether the caller may record this event; the role of the user it is attributed to.
-fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Outcome> {
+fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'static str>, Box<Outcome>> {
     let needed = match event.content {
         Content::Usage { .. } => Permission::RecordUsage,
         Content::Reversal { .. } => Permission::ManageBilling,
     };
     match facts.reach(*actor, event.tenant_id, event.team_id) {
-        Reach::Nothing => return Err(Outcome::Foreign),
-        Reach::TeamInactive => return Err(Outcome::TeamInactive),
-        Reach::Permissions(has) if !has.contains(needed) => return Err(Outcome::Forbidden(needed)),
+        Reach::Nothing => return Err(Box::new(Outcome::Foreign)),
+        Reach::TeamInactive => return Err(Box::new(Outcome::TeamInactive)),
+        Reach::Permissions(has) if !has.contains(needed) => return Err(Box::new(Outcome::Forbidden(needed))),
         Reach::Permissions(_) => {}
     }
     if let Actor::User(user) = actor {
         if event.user_id.is_some_and(|named| named != *user) {
-            return Err(Outcome::Invalid(Invalid::new(
+            return Err(Box::new(Outcome::Invalid(Invalid::new(
                 "user_not_allowed",
                 "userId",
                 "a user's token records its own usage; leave userId out or use an API key",
-            )));
+            ))));
         }
         return Ok(match event.team_id {
             Some(team) => facts.team_role(team, *user),
@@ -211,11 +227,11 @@ fn permitted(actor: &Actor, event: &NewEvent, facts: &Facts) -> Result<Option<&'
         None => Ok(None),
         Some(user) => match facts.named_role(event.tenant_id, user) {
             Some(role) => Ok(Some(role)),
-            None => Err(Outcome::Invalid(Invalid::new(
+            None => Err(Box::new(Outcome::Invalid(Invalid::new(
                 "unknown_user",
                 "userId",
                 "no member of this tenant, or of a team of its, has that id; add the member first or leave userId out",
-            ))),
+            )))),
         },
     }
 }
@@ -250,6 +266,31 @@ fn outside_time(
         return Some(Preparation::TooOld(too_old(late_window)));
     }
     None
+}
+
+/// What is wrong with an event of a counter whose period takes none any more, at least from callers who may not go back.
+pub(super) fn too_late(
+    counter: &CounterRow,
+    received_at: Timestamp,
+    may_go_back: bool,
+    late_window: SignedDuration,
+) -> Option<Invalid> {
+    if may_go_back {
+        return None;
+    }
+    if counter.historic {
+        return Some(before_the_tenant());
+    }
+    let accepted_until = counter.period_end.saturating_add(late_window);
+    accepted_until.is_ok_and(|until| received_at > until).then(|| too_old(late_window))
+}
+
+fn key_of_a_hold() -> Invalid {
+    Invalid::new(
+        "reserved_key",
+        "idempotencyKey",
+        "`hold:` with a UUID is the key of the event that a hold becomes: commit the hold, or use another key",
+    )
 }
 
 fn too_old(late_window: SignedDuration) -> Invalid {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::event::NewEvent;
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
+use super::preview::Preview;
 use crate::tenancy::Actor;
 
 /// How groups are made.
@@ -33,6 +34,9 @@ impl Default for IngestSettings {
     }
 }
 
+/// Previews that hold locks at the same time; others wait in line, so that they take no connections from recording.
+const PREVIEWS_AT_ONCE: usize = 2;
+
 type Answers = Vec<Result<Outcome, SubmitError>>;
 
 struct Submission {
@@ -51,6 +55,8 @@ pub struct Ingest {
     limit: usize,
     closing: CancellationToken,
     committers: Arc<Mutex<JoinSet<()>>>,
+    recorder: Recorder,
+    previews: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -75,6 +81,8 @@ impl Ingest {
             limit: settings.queue_limit,
             closing,
             committers: Arc::new(Mutex::new(committers)),
+            recorder: recorder.clone(),
+            previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE)),
         }
     }
 
@@ -95,6 +103,12 @@ impl Ingest {
         self.sender.send(Submission { actor, events, answer, _room: room }).map_err(|_| SubmitError::ShuttingDown)?;
         // A committer that panicked drops the sender: whether the group was committed is not known.
         answered.await.map_err(|_| SubmitError::Unavailable)
+    }
+
+    /// Tells what events of one caller would do, without recording them and without the queue; see [`Preview`].
+    pub async fn preview(&self, actor: Actor, events: &[NewEvent]) -> Result<Preview, SubmitError> {
+        let _turn = self.previews.acquire().await.map_err(|_| SubmitError::ShuttingDown)?;
+        self.recorder.preview(actor, events).await
     }
 
     /// Events that wait or are being committed.

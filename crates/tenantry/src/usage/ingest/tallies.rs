@@ -1,6 +1,8 @@
 //! Counters that are no sums, while a group is decided under their locks: read once, kept event by event, written with
 //! the group. What a figure becomes is the domain's (`tally`); a sum never comes here.
 
+mod ended;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,7 +15,9 @@ use tenantry_domain::tally::{Tally, Use};
 use uuid::Uuid;
 
 use super::facts::Facts;
+use super::locked::PeriodSegments;
 use super::prepare::Prepared;
+use super::spend::Spend;
 use crate::storage::usage::aggregated::{self, CounterKey, PartColumns};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::{StoreError, Tx};
@@ -30,9 +34,64 @@ pub(super) fn part_of(counter: &CounterRow, at: Timestamp, metadata: &serde_json
     Ok(if part.len() <= PART_BYTES { part } else { format!("sha256:{}", hex(&Sha256::digest(part.as_bytes()))) })
 }
 
+/// What an event does to the figure of its counter. Negative where it falls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Growth {
+    /// What segments that have ended add more, by their position: where what they cost is judged, and the event lies in
+    /// one of them.
+    pub(super) ended: Vec<(usize, Decimal)>,
+    /// What the current segment adds more.
+    pub(super) current: Decimal,
+}
+
+impl Growth {
+    /// What the figure of the period grows by.
+    pub(super) fn total(&self) -> Decimal {
+        self.ended.iter().map(|(_, grown)| *grown).sum::<Decimal>() + self.current
+    }
+
+    /// Whether some segment adds more than before.
+    pub(super) fn is_growth(&self) -> bool {
+        self.current > Decimal::ZERO || self.ended.iter().any(|(_, grown)| *grown > Decimal::ZERO)
+    }
+}
+
+/// A counter that is no sum.
+struct Counted {
+    aggregation: Aggregation,
+    /// Of the whole period.
+    tally: Tally,
+    /// Of what lies before the end of each segment that has ended; where it is needed.
+    ended: Vec<(Timestamp, Tally)>,
+}
+
+impl Counted {
+    fn change(&mut self, event: &Prepared, order: u128, is_added: bool) -> Growth {
+        let one = counted(event, order);
+        let mut reached = Decimal::ZERO;
+        let mut ended = Vec::with_capacity(self.ended.len());
+        for (position, (end, tally)) in self.ended.iter_mut().enumerate() {
+            let grown = if event.occurred_at < *end { change(tally, &one, is_added) } else { Decimal::ZERO };
+            ended.push((position, grown - reached));
+            reached = grown;
+        }
+        Growth { ended, current: change(&mut self.tally, &one, is_added) - reached }
+    }
+}
+
+fn change(tally: &mut Tally, one: &Use<'_>, is_added: bool) -> Decimal {
+    let before = tally.value();
+    if is_added {
+        tally.add(one);
+    } else {
+        tally.take_back(one);
+    }
+    tally.value() - before
+}
+
 /// The tallies of the counters of a group, by their place among the facts.
 pub(super) struct Tallies {
-    by_counter: BTreeMap<usize, (Aggregation, Tally)>,
+    by_counter: BTreeMap<usize, Counted>,
     /// Ids of the group's events, by position. Where the latest event counts, each gets one above those of its instant:
     /// what was recorded later can be told from the rows.
     ids: Vec<Uuid>,
@@ -41,8 +100,15 @@ pub(super) struct Tallies {
 }
 
 impl Tallies {
-    /// Reads what is needed of the locked counters among these events' that are no sums.
-    pub(super) async fn load(tx: &Tx, prepared: &[Prepared], ids: &[Uuid], facts: &Facts) -> Result<Self, StoreError> {
+    /// Reads what is needed of the locked counters among these events' that are no sums. Where spend is watched, late
+    /// events also need the figures at the ends of segments, which are priced by other plans.
+    pub(super) async fn load(
+        tx: &Tx,
+        prepared: &[Prepared],
+        ids: &[Uuid],
+        facts: &Facts,
+        (segments, spend): (&PeriodSegments, &Spend),
+    ) -> Result<Self, StoreError> {
         let mut wanted: BTreeMap<usize, Aggregation> = BTreeMap::new();
         for index in prepared.iter().map(|event| event.counter).collect::<BTreeSet<_>>() {
             if let Some(aggregation) = facts.counters[index].tallied()? {
@@ -59,10 +125,12 @@ impl Tallies {
         let mut by_counter = ranked(tx, &wanted, facts, taken_back).await?;
         by_counter.extend(valued(tx, &wanted, prepared, facts).await?);
         by_counter.extend(slotted(tx, &wanted, facts).await?);
-        let by_counter = by_counter
-            .into_iter()
-            .filter_map(|(index, tally)| Some((index, (wanted.remove(&index)?, tally))))
-            .collect();
+        let mut ended = ended::read(tx, (&wanted, prepared, facts), taken_back, (segments, spend)).await?;
+        let counted = |(index, tally)| {
+            let (aggregation, ended) = (wanted.remove(&index)?, ended.remove(&index).unwrap_or_default());
+            Some((index, Counted { aggregation, tally, ended }))
+        };
+        let by_counter = by_counter.into_iter().filter_map(counted).collect();
         Ok(Self { by_counter, ids, last_ids })
     }
 
@@ -79,33 +147,41 @@ impl Tallies {
     /// Whether an event would bring the figure of its counter above the limit, and whether the figure would stay exact;
     /// none where it is a sum. A plan that does not name the metric takes nothing.
     pub(super) fn judge(&self, event: &Prepared, counter: &CounterRow) -> Option<(bool, bool)> {
-        let (_, tally) = self.by_counter.get(&event.counter)?;
+        let tally = &self.by_counter.get(&event.counter)?.tally;
         let one = counted(event, 0);
         let is_over = !counter.in_plan || counter.hard_limit.is_some_and(|limit| !tally.admits(&one, limit));
         Some((is_over, tally.is_exact_with(&one)))
     }
 
-    /// Counts an event, or takes back what a correction names; the figure then, none where it is a sum.
-    pub(super) fn count(&mut self, event: &Prepared) -> Option<Decimal> {
-        let (aggregation, tally) = self.by_counter.get_mut(&event.counter)?;
+    /// Counts an event, or takes back what a correction names, and says what that does; none where it is a sum.
+    pub(super) fn count(&mut self, event: &Prepared) -> Option<Growth> {
+        let counted = self.by_counter.get_mut(&event.counter)?;
         if event.amount.is_sign_negative() {
-            tally.take_back(&counted(event, event.original.map_or(0, |id| id.as_u128())));
-        } else if let Some(id) = self.ids.get_mut(event.index) {
-            if *aggregation == Aggregation::Last {
-                let last = self.last_ids.entry((event.counter, event.occurred_at)).or_default();
-                *id = Uuid::from_u128(id.as_u128().max(last.as_u128().saturating_add(1)));
-                *last = *id;
-            }
-            tally.add(&counted(event, id.as_u128()));
+            return Some(counted.change(event, event.original.map_or(0, |id| id.as_u128()), false));
         }
-        Some(tally.value())
+        let id = self.ids.get_mut(event.index)?;
+        if counted.aggregation == Aggregation::Last {
+            let last = self.last_ids.entry((event.counter, event.occurred_at)).or_default();
+            *id = Uuid::from_u128(id.as_u128().max(last.as_u128().saturating_add(1)));
+            *last = *id;
+        }
+        Some(counted.change(event, id.as_u128(), true))
+    }
+
+    /// Undoes what [`Self::count`] did last, of an event that is not accepted after all.
+    pub(super) fn undo(&mut self, event: &Prepared) {
+        let is_taken_back = event.amount.is_sign_negative();
+        let id = if is_taken_back { event.original } else { self.id_of(event.index) };
+        if let Some(counted) = self.by_counter.get_mut(&event.counter) {
+            counted.change(event, id.map_or(0, |id| id.as_u128()), is_taken_back);
+        }
     }
 
     /// Puts the change of each figure in the place of the sum of what was accepted.
     pub(super) fn settle(&self, sums: &mut BTreeMap<usize, (Decimal, i64)>, facts: &Facts) {
-        for (index, (_, tally)) in &self.by_counter {
+        for (index, counted) in &self.by_counter {
             if let Some(sum) = sums.get_mut(index) {
-                sum.0 = tally.value() - facts.counters[*index].total;
+                sum.0 = counted.tally.value() - facts.counters[*index].total;
             }
         }
     }

@@ -45,6 +45,10 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     let team = app.team(&owner).await;
     let (teammate, _) = app.teammate(&owner, team).await;
     let (_, secret) = app.key(&owner, acme, &["viewUsage"]).await;
+    for (method, path) in [("PUT", "/api/billing/spend/cap"), ("POST", "/api/billing/spend/alerts")] {
+        let set = app.within(&owner, acme, method, path, &json!({ "amountCents": 700_000 })).await;
+        assert!(set.status < 300, "{set:?}");
+    }
     // More than two pages, many of one instant.
     record(&app, &owner, acme, 0, 2500).await;
     record(&app, &owner, other, 0, 10).await;
@@ -59,6 +63,8 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
             "member",
             "notification",
             "period",
+            "spendAlert",
+            "spendCap",
             "subscription",
             "tenant",
             "usageEvent"
@@ -84,6 +90,30 @@ async fn an_export_has_everything_of_the_tenant_and_nothing_of_others() {
     let own = lines(&app, &owner, owner_id).await;
     assert_eq!((&own["team"][0]["id"], &own["team"][0]["members"]), (&json!(team), &json!([teammate])));
     assert_eq!(found["billingEvent"].last().unwrap()["type"], "tenant.exported");
+}
+
+#[tokio::test]
+async fn an_export_says_which_months_were_archived() {
+    let app = App::new().await;
+    let (_, owner) = app.user().await;
+    let (acme, other) = (app.organization(&owner).await, app.organization(&owner).await);
+    let part = "insert into tenantry.usage_archive_parts
+                    (tenant_id, month, part, state, event_count, first_at, last_at, file_name, digest, mark, created_at)
+                values ($1, $2::text::timestamptz, $3, $4, 3, now(), now(), 'a', '\\xab', '', now())";
+    for (tenant, month, number, state) in [
+        (acme, "2026-01-01Z", 1, "archived"),
+        (acme, "2026-01-01Z", 2, "archived"),
+        (acme, "2026-02-01Z", 1, "staged"),
+        (other, "2026-03-01Z", 1, "archived"),
+    ] {
+        app.admin.execute(part, &[&tenant, &month, &number, &state]).await.unwrap();
+    }
+    let found = lines(&app, &owner, acme).await;
+    let archived: Vec<(&Value, &Value)> =
+        found["usageArchive"].iter().map(|part| (&part["month"], &part["part"])).collect();
+    assert_eq!(archived, [(&json!("2026-01"), &json!(1)), (&json!("2026-01"), &json!(2))]);
+    let first = &found["usageArchive"][0];
+    assert_eq!((&first["events"], &first["file"], &first["sha256"]), (&json!(3), &json!("a"), &json!("ab")));
 }
 
 #[tokio::test]

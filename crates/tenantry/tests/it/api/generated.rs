@@ -29,6 +29,11 @@ const FOR_TEAMS: &[&str] = &[
     "GET /api/usage/check",
     "GET /api/usage/report",
     "POST /api/usage",
+    "GET /api/usage/holds",
+    "POST /api/usage/holds",
+    "GET /api/usage/holds/{holdId}",
+    "POST /api/usage/holds/{holdId}/commit",
+    "POST /api/usage/holds/{holdId}/release",
 ];
 
 /// One operation of the document.
@@ -132,6 +137,11 @@ fn operations() -> Vec<Operation> {
             let body = (!schema.is_null()).then(|| match path.as_str() {
                 // The sample names a metric that the tests' catalog does not have.
                 "/api/usage" => json!({ "metric": "calls", "amount": 1, "idempotencyKey": "k" }),
+                "/api/usage/preview" => {
+                    json!({ "events": [{ "metric": "calls", "amount": 1, "idempotencyKey": "k" }] })
+                }
+                "/api/usage/holds" => json!({ "metric": "calls", "amount": 1 }),
+                "/api/usage/holds/{holdId}/commit" => json!({ "amount": 1 }),
                 _ => sample(&document, schema),
             });
             let is_due = |one: &&Value| one["in"] == "query" && one["required"] == true;
@@ -170,6 +180,9 @@ struct Objects {
     delivery: Uuid,
     operation: Uuid,
     invitation: Uuid,
+    charge: Uuid,
+    hold: Uuid,
+    alert: Uuid,
 }
 
 impl Objects {
@@ -200,7 +213,20 @@ impl Objects {
         assert_eq!(invited.status, 201, "{invited:?}");
         let invitation = id_of(&invited.body["invitation"]);
         let delivery = id_of(&tested.body["webhookDelivery"]);
-        (owner, secret, Self { tenant, team, user, key, endpoint, delivery, operation, invitation })
+        let charge = charge(app, tenant).await;
+        let wanted = json!({ "metric": "calls", "amount": 1 });
+        let taken = app.within(&owner, tenant, "POST", "/api/usage/holds", &wanted).await;
+        assert_eq!(taken.status, 201, "{taken:?}");
+        let hold = id_of(&taken.body);
+        let alert = json!({ "amountCents": 100 });
+        let added = app.within(&owner, tenant, "POST", "/api/billing/spend/alerts", &alert).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        let alert = id_of(&added.body["alert"]);
+        (
+            owner,
+            secret,
+            Self { tenant, team, user, key, endpoint, delivery, operation, invitation, charge, hold, alert },
+        )
     }
 
     /// What a parameter of a path names here.
@@ -215,12 +241,37 @@ impl Objects {
             ("webhook-endpoints", _) => self.endpoint,
             ("deliveries", _) => self.delivery,
             ("invitations", _) => self.invitation,
+            ("alerts", _) => self.alert,
             ("operations", _) => self.operation,
+            ("charges", _) => self.charge,
+            ("holds", _) => self.hold,
             (_, "tenantId") if is_query => self.tenant,
             (_, "userId") if is_query => self.user,
             _ => panic!("{}: say here what {parameter} is of another tenant", operation.name()),
         }
     }
+}
+
+/// A charge for a period of the past, as closing it would have left it.
+async fn charge(app: &App, tenant: Uuid) -> Uuid {
+    let (id, start) = (app.id(), "now() - interval '40 days'");
+    let sql = format!(
+        "with period as (
+             insert into tenantry.usage_periods (tenant_id, period_start, period_end, anchor, state)
+             values ('{tenant}', {start}, {start} + interval '30 days', {start}, 'closed')
+         ), counter as (
+             insert into tenantry.usage_counters
+                 (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, in_plan)
+             values ('{tenant}', 'tokens', {start}, {start} + interval '30 days', 0, {start}, true, true)
+         )
+         insert into tenantry.overage_charges
+             (tenant_id, metric, billing_period_start, sequence, id, tenant_type, overage_amount, charge_amount_cents,
+              currency, inputs, created_at)
+         values ('{tenant}', 'tokens', {start}, 0, '{id}', 'organization', 0, 1, 'usd',
+                 '{{\"segments\": [], \"exactMinor\": \"1\", \"total\": \"0\", \"chargedBefore\": 0}}', now())"
+    );
+    app.admin.batch_execute(&sql).await.unwrap();
+    id
 }
 
 fn id_of(object: &serde_json::Value) -> Uuid {
@@ -257,6 +308,8 @@ impl Two {
             || (select md5(string_agg(m::text, '|' order by id)) from tenantry.invitation_mails m where tenant_id = $1)
             || (select md5(string_agg(t::text, '|' order by id)) from tenantry.teams t where id = $2)
             || (select md5(string_agg(m::text, '|' order by user_id)) from tenantry.team_members m where team_id = $2)
+            || (select md5(string_agg(h::text, '|' order by id)) from tenantry.usage_holds h where tenant_id = $1)
+            || (select md5(string_agg(a::text, '|' order by id)) from tenantry.spend_alerts a where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_operations where tenant_id = $1)
             || (select count(*)::text from tenantry.billing_events where tenant_id = $1)
             || (select count(*)::text from tenantry.security_events where tenant_id = $1)";
@@ -398,6 +451,12 @@ async fn attack_25_in_the_name_of_a_team_the_plan_is_used_and_nothing_else() {
         let ids: Vec<Uuid> = operation.ids.iter().map(|(name, _)| mine.of(&operation, name)).collect();
         let body = operation.body.clone().unwrap_or(Value::Null);
         for caller in [&member, &owner] {
+            let mut ids = ids.clone();
+            if operation.path.starts_with("/api/usage/holds/") {
+                // Of what is held in the name of a team everybody has their own.
+                let held = json!({ "metric": "calls", "amount": 1 });
+                ids = vec![id_of(&app.in_team(caller, mine.team, "POST", "/api/usage/holds", &held).await.body)];
+            }
             let ask = async |team: Uuid| app.in_team(caller, team, &operation.method, &operation.at(&ids), &body).await;
             let answer = ask(mine.team).await;
             if FOR_TEAMS.contains(&&*name) {

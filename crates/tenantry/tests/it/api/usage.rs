@@ -14,7 +14,7 @@ async fn single_events_have_their_statuses_and_figures() {
     let event = json!({ "metric": "calls", "amount": "60.5", "idempotencyKey": "a" });
     let first = post(event.clone()).await;
     assert_eq!(first.status, 201);
-    let figures = json!({ "metric": "calls", "total": "60.5", "included": "100", "remaining": "39.5", "overage": "0" });
+    let figures = json!({ "metric": "calls", "total": "60.5", "included": "100", "remaining": "39.5", "held": "0", "overage": "0" });
     let with = |status: &str| {
         let mut body = figures.clone();
         body["status"] = json!(status);
@@ -151,12 +151,13 @@ async fn reports_checks_and_totals_have_the_shape_of_the_contract() {
     let event = json!({ "metric": "tokens", "amount": "60", "idempotencyKey": "a" });
     app.call(&token, "POST", "/api/usage", &event).await;
     let check = app.get(&token, "/api/usage/check?metric=tokens&amount=5").await;
-    let expected = json!({ "allowed": true, "total": "60", "included": "50", "remaining": "0", "wouldOverage": "5" });
+    let expected =
+        json!({ "allowed": true, "total": "60", "included": "50", "remaining": "0", "held": "0", "wouldOverage": "5" });
     assert_eq!(check.body, expected);
     let report = app.get(&token, "/api/usage/report").await;
     assert_eq!(report.body["tenant"]["id"], id.to_string());
     let limit = json!({
-        "aggregation": "sum", "total": "60", "included": "50", "remaining": "0", "allowOverages": true, "overage": "10",
+        "aggregation": "sum", "total": "60", "included": "50", "remaining": "0", "held": "0", "allowOverages": true, "overage": "10",
         "accruedOverageCents": 3, "currency": "usd",
     });
     assert_eq!(report.body["subscription"]["limits"]["tokens"], limit);

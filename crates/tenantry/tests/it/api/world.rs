@@ -11,7 +11,7 @@ use tenantry::billing::catalog_store;
 use tenantry::env::Env;
 use tenantry::http::auth::{Jwks, TokenSettings, TokenVerifier, mint_key, sign_development_token};
 use tenantry::http::router::{Limits, router};
-use tenantry::http::state::AppState;
+use tenantry::http::state::{AppState, Shared};
 use tenantry::notices::webhooks::UrlPolicy;
 use tenantry::storage::{Database, StoreError};
 use tenantry::stripe_sync::{OverageBilling, Settings, Stripe, UpgradeCharge};
@@ -99,7 +99,7 @@ impl App {
     pub(super) async fn with_catalog(catalog: Catalog) -> Self {
         let mut app = Self::new().await;
         catalog_store::load(&app.db, &app.env, &catalog).await.unwrap();
-        app.state.catalog = Arc::new(catalog);
+        app.state = AppState::new(Shared { catalog: Arc::new(catalog), ..Shared::clone(&app.state) });
         app.url = serve(app.state.clone()).await;
         app
     }
@@ -110,11 +110,12 @@ impl App {
         catalog_store::load(&db, &env, &catalog).await.unwrap();
         let late_window = SignedDuration::from_hours(72);
         let recorder = Recorder::new(db.clone(), env.clone(), GroupSettings { late_window });
-        let state = AppState {
+        let state = AppState::new(Shared {
             db: db.clone(),
             env: env.clone(),
             ingest: Ingest::start(&recorder, ingest),
             checks: Checks::start(&recorder, 1000, 2),
+            recorder,
             verifier: Arc::new(TokenVerifier::new(settings(), jwks)),
             catalog: Arc::new(catalog),
             known: Arc::default(),
@@ -124,7 +125,7 @@ impl App {
             webhooks: WEBHOOKS,
             invitations_valid_for: SignedDuration::from_hours(7 * 24),
             stripe: Some(unreachable_stripe(&db, &env)),
-        };
+        });
         let url = serve(state.clone()).await;
         let admin = tenantry::storage::migrate::connect(&superuser).await.unwrap();
         Self { url, db, env, admin, superuser, client: client(), state }
@@ -134,7 +135,8 @@ impl App {
     pub(super) async fn serve_again(&self, change: impl FnOnce(&mut TokenSettings)) -> String {
         let mut settings = settings();
         change(&mut settings);
-        serve(AppState { verifier: Arc::new(TokenVerifier::new(settings, None)), ..self.state.clone() }).await
+        let verifier = Arc::new(TokenVerifier::new(settings, None));
+        serve(AppState::new(Shared { verifier, ..Shared::clone(&self.state) })).await
     }
 
     pub(super) fn request_to(&self, url: &str, method: &str, path: &str) -> RequestBuilder {

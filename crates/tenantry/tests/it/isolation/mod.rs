@@ -9,6 +9,7 @@ mod invariants;
 mod matrix;
 mod metacharacters;
 mod mutations;
+mod retention;
 mod samples;
 mod serving_role;
 mod statements;

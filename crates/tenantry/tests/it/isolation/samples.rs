@@ -220,6 +220,19 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     (
+        "usage_holds",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric 0'"),
+            ("period_start", MONTH),
+            ("amount", "1"),
+            ("metadata", "'{}'"),
+            ("created_at", "now()"),
+            ("expires_at", "now()"),
+        ],
+    ),
+    (
         "usage_rollups",
         &[
             ("tenant_id", "{t}"),
@@ -231,6 +244,32 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("event_count", "1"),
         ],
     ),
+    (
+        "usage_archive_parts",
+        &[
+            ("tenant_id", "{t}"),
+            ("month", MONTH),
+            ("part", "{n} + 1"),
+            ("event_count", "1"),
+            ("mark", "'mark'"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "usage_archives",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric {n}'"),
+            ("period_start", MONTH),
+            ("month", MONTH),
+            ("part", "1"),
+            ("sequence", "0"),
+            ("amount", "1"),
+            ("event_count", "1"),
+            ("reversal_count", "0"),
+        ],
+    ),
+    ("retention_runs", &[("name", "{new}::text")]),
     (
         "overage_charges",
         &[
@@ -434,6 +473,27 @@ const SAMPLES: &[(&str, Sample)] = &[
             ("endpoint_id", "{endpoint}"),
             ("notification_id", "case when {n} = 0 then {new} else {notice} end"),
             ("next_attempt_at", "now()"),
+            ("created_at", "now()"),
+        ],
+    ),
+    (
+        "spend_caps",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric_{n}'"),
+            ("amount_minor", "100"),
+            ("created_at", "now()"),
+            ("updated_at", "now()"),
+        ],
+    ),
+    (
+        "spend_alerts",
+        &[
+            ("tenant_id", "{t}"),
+            ("id", "{new}"),
+            ("metric", "'metric_{n}'"),
+            ("amount_minor", "100"),
             ("created_at", "now()"),
         ],
     ),

@@ -105,6 +105,7 @@ const NOBODYS: &[(&str, &str)] = &[
     ("stripe_events", "an event arrives before its tenant is known; no reader sees them"),
     ("stripe_cursors", "a sweep goes over all tenants; no reader sees them"),
     ("development_clock", "one clock for the deployment; no reader sees it"),
+    ("retention_runs", "a month leaves for all tenants at once; no reader sees it"),
 ];
 
 /// A database with two tenants.

@@ -26,7 +26,7 @@ const METRICS: [(&str, &str); 5] =
 const AMOUNTS: [&str; 7] = ["1", "2.5", "4", "7", "9.75", "11", "0.000000001"];
 
 async fn figures_world() -> World {
-    World::with_catalog(12, &figures_catalog()).await
+    World::with(12, figures_catalog()).await
 }
 
 /// An event with a value in the field that `people` counts.
@@ -370,7 +370,7 @@ async fn a_plan_without_the_metric_takes_nothing() {
         }
         serde_json::from_value::<Plan>(json).unwrap()
     });
-    let world = World::with_catalog(8, &Catalog::new(bare.collect()).unwrap()).await;
+    let world = World::with(8, Catalog::new(bare.collect()).unwrap()).await;
     let t = world.user().await;
     let events = |run: &str| METRICS.map(|(metric, _)| by(&world, t, (&format!("{metric} {run}"), metric, "4"), "ada"));
     let nothing = ["not in plan 0"; 5];

@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use super::world::{LATE_WINDOW, World, at, word};
 
 /// A second replica over the same database.
-fn replica(world: &World) -> Recorder {
+pub(super) fn replica(world: &World) -> Recorder {
     let db = Database::new(&world.test.logins).unwrap();
     Recorder::new(db, world.env.clone(), GroupSettings { late_window: LATE_WINDOW })
 }
 
-fn settings(queue_limit: usize) -> IngestSettings {
+pub(super) fn settings(queue_limit: usize) -> IngestSettings {
     IngestSettings { queue_limit, ..IngestSettings::default() }
 }
 

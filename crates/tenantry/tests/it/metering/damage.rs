@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+use tenantry::tenancy::Actor;
 use tenantry::usage::books;
+use tenantry::usage::spend::change::{self, On};
 
+use super::holds;
 use super::world::{World, at, figures_catalog};
 
 /// A world with usage in a closed and an open period, over a plan change, with a correction.
 async fn with_books() -> World {
-    let world = World::with_catalog(8, &figures_catalog()).await;
+    let world = World::with(8, figures_catalog()).await;
     let t = world.user().await;
     let acme = world.organization(t).await;
     world.record(&[world.event(acme, "a", "tokens", "100"), world.event(acme, "b", "calls", "5")]).await;
@@ -20,6 +24,12 @@ async fn with_books() -> World {
     world.env.clock.set(at("2026-04-16T00:00:00Z"));
     world.work().await;
     world.record(&[world.event(acme, "e", "tokens", "1"), world.event(acme, "f", "calls", "1")]).await;
+    let day = SignedDuration::from_hours(24);
+    holds::taken(&world, acme, "calls", "3", day).await;
+    let committed = holds::taken(&world, acme, "calls", "3", day).await;
+    assert_eq!(holds::commit(&world, acme, committed, "2").await, "committed 3 3");
+    let on = On { actor: Actor::System, tenant_id: acme };
+    change::set_cap(&world.db, &world.env, on, Some("tokens"), 1000).await.unwrap();
     world.books_are_right().await;
     world
 }
@@ -78,9 +88,17 @@ const DAMAGES: &[(&str, &str)] = &[
     ("periods", "update tenantry.usage_counters set closed = not closed where metric = 'tokens'"),
     ("segments", "update tenantry.usage_segment_amounts set amount = amount + 1"),
     ("segments", "delete from tenantry.usage_segment_amounts"),
+    ("holds", "update tenantry.usage_counters set held = held + 1 where metric = 'tokens' and not closed"),
+    ("holds", "update tenantry.usage_counters set held = 0 where metric = 'calls' and not closed"),
+    ("holds", "update tenantry.usage_holds set amount = amount + 0.000000001 where state = 'open'"),
+    ("holds", "delete from tenantry.usage_holds where state = 'open'"),
+    ("holds", "update tenantry.usage_holds set committed_amount = committed_amount + 1 where state = 'committed'"),
+    ("holds", "delete from tenantry.usage_keys where idempotency_key like 'hold:%'"),
     ("reversals", "update tenantry.tenant_usage set amount = amount - 1 where idempotency_key = 'r'"),
     ("reversals", "update tenantry.usage_keys set reversed_by = null where idempotency_key = 'd'"),
     ("reversals", "delete from tenantry.tenant_usage where idempotency_key = 'd'"),
+    ("archives", "insert into tenantry.usage_archive_parts (tenant_id, month, part, state, event_count, mark, created_at)
+                  select id, '2026-03-01Z', 1, 'archived', 1, '', now() from tenantry.tenants"),
     ("charges", "update tenantry.overage_charges set charge_amount_cents = charge_amount_cents + 1"),
     ("charges", "insert into tenantry.overage_charges
                  select tenant_id, metric, billing_period_start, sequence + 1, gen_random_uuid(), tenant_type, overage_amount,
@@ -97,6 +115,10 @@ const DAMAGES: &[(&str, &str)] = &[
     ("subscriptions", "delete from tenantry.tenant_subscriptions"),
     ("owners", "delete from tenantry.tenant_members where role = 'owner'"),
     ("owners", "update tenantry.tenant_members set role = 'admin'"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = sure_limit + 1 where sure_limit is not null"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = null where sure_limit is not null"),
+    ("sure_limits", "update tenantry.usage_counters set sure_limit = 5 where metric = 'calls' and not closed"),
+    ("sure_limits", "delete from tenantry.spend_caps"),
     ("audit_chain", "update tenantry.billing_events set created_at = created_at - interval '1 day' where sequence = 1"),
     ("audit_chain", "delete from tenantry.billing_events where sequence = 1"),
 ];

@@ -44,7 +44,7 @@ pub(super) fn quantity(text: &str) -> Quantity {
     text.parse().unwrap()
 }
 
-fn plan(value: serde_json::Value) -> Plan {
+pub(super) fn plan(value: serde_json::Value) -> Plan {
     serde_json::from_value(value).unwrap()
 }
 
@@ -108,13 +108,13 @@ impl World {
     }
 
     pub(super) async fn with_pool(pool: usize) -> Self {
-        Self::with_catalog(pool, &catalog()).await
+        Self::with(pool, catalog()).await
     }
 
-    pub(super) async fn with_catalog(pool: usize, catalog: &Catalog) -> Self {
+    pub(super) async fn with(pool: usize, catalog: Catalog) -> Self {
         let test = TestDb::with_pool(pool).await;
         let env = Env::manual(at(NOON), 7);
-        catalog_store::load(&test.db, &env, catalog).await.unwrap();
+        catalog_store::load(&test.db, &env, &catalog).await.unwrap();
         let recorder = Recorder::new(test.db.clone(), env.clone(), GroupSettings { late_window: LATE_WINDOW });
         Self { admin: test.admin_client().await, db: test.db.clone(), env, recorder, test }
     }
@@ -278,6 +278,7 @@ pub(crate) fn word(outcome: &Outcome) -> String {
         Outcome::Conflict(answer) => format!("conflict {}", answer.standing.total),
         Outcome::Refused(Refusal::UsageLimitExceeded, answer) => format!("refused {}", answer.standing.total),
         Outcome::Refused(Refusal::MetricNotInPlan, answer) => format!("not in plan {}", answer.standing.total),
+        Outcome::Refused(Refusal::SpendCapExceeded(_), answer) => format!("capped {}", answer.standing.total),
         Outcome::Invalid(invalid) => invalid.code.to_owned(),
         Outcome::Forbidden(_) | Outcome::Foreign => "forbidden".to_owned(),
         Outcome::TeamInactive => "team inactive".to_owned(),

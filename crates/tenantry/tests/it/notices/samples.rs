@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tenantry::notices::data::{
     AccessChanged, CancellationScheduled, Data, LimitRefused, LimitThreshold, OverageCarried, PaymentFailed,
     PaymentSucceeded, PlanChanged, PlanName, Span, SubscriptionCanceled, TaxLocationMissing, Test, TrialEnding,
-    WebhookEndpointDisabled,
+    UsageSpendAlert, UsageSpendCapped, WebhookEndpointDisabled,
 };
 use tenantry_domain::money::Money;
 use tenantry_domain::quantity::Quantity;
@@ -54,6 +54,27 @@ pub(super) fn limit_threshold(percent: u8, allow_overages: bool) -> Data {
     .into()
 }
 
+fn spend_alert(metric: Option<&str>) -> Data {
+    UsageSpendAlert {
+        alert_id: Uuid::from_u128(2),
+        metric: metric.map(str::to_owned),
+        amount: money(5000, "usd"),
+        accrued: money(5025, "usd"),
+        period: month(),
+    }
+    .into()
+}
+
+fn spend_capped(metric: Option<&str>) -> Data {
+    UsageSpendCapped {
+        metric: metric.map(str::to_owned),
+        cap: money(10_000, "usd"),
+        accrued: money(9_990, "usd"),
+        period: month(),
+    }
+    .into()
+}
+
 /// One of every kind, more where a kind has several things to say.
 pub(super) fn all() -> Vec<Data> {
     let (free, pro) = (plan("free", "Free"), plan("pro", "Pro"));
@@ -93,6 +114,10 @@ pub(super) fn all() -> Vec<Data> {
         limit_threshold(100, true),
         LimitRefused { metric: "api_calls".to_owned(), total: quantity("99"), limit: quantity("100"), period: month() }
             .into(),
+        spend_alert(None),
+        spend_alert(Some("api_calls")),
+        spend_capped(None),
+        spend_capped(Some("api_calls")),
         OverageCarried { amount: money(450, "usd"), period: month() }.into(),
         TaxLocationMissing {
             amount: money(2900, "usd"),

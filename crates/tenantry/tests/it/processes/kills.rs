@@ -64,6 +64,41 @@ impl Load {
         }
     }
 
+    /// Takes holds and commits them, until it is told to stop. What is not answered is asked again, the same.
+    async fn hold(self: Arc<Self>, sender: usize) {
+        let client = client();
+        let mut number = 0;
+        while !self.stopping.load(Ordering::Relaxed) {
+            number += 1;
+            let held = json!({ "metric": "bytes", "amount": "2" });
+            let held = self.ask(&client, "/api/usage/holds", &format!("hold-{sender}-{number}"), &held).await;
+            let id = held["id"].as_str().unwrap();
+            let (commit, key) = (format!("/api/usage/holds/{id}/commit"), format!("commit-{id}"));
+            let committed = self.ask(&client, &commit, &key, &json!({ "amount": "1.5" })).await;
+            assert_eq!(committed["state"], "committed", "{committed}");
+            self.answered.lock().await.insert(format!("hold:{id}"));
+        }
+    }
+
+    /// The answer to a request that is sent until it is answered.
+    async fn ask(&self, client: &reqwest::Client, path: &str, key: &str, body: &Value) -> Value {
+        loop {
+            let url = format!("{}{path}", *self.url.lock().await);
+            let request = client.post(url).bearer_auth(&self.key).header("x-tenant-id", &self.tenant);
+            match request.header("idempotency-key", key).json(body).send().await {
+                Ok(answer) if answer.status().is_success() => {
+                    if let Ok(answer) = answer.json().await {
+                        return answer;
+                    }
+                }
+                // 409: the request before it has not been given up yet.
+                Ok(answer) => assert!([409, 503, 504].contains(&answer.status().as_u16()), "{answer:?}"),
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     async fn answered_more_than(&self, count: usize) {
         while self.answered.lock().await.len() <= count {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -84,6 +119,9 @@ fn begin(folder: &Folder, server: &Server) -> (Arc<Load>, JoinSet<()>) {
     for sender in 0..8 {
         senders.spawn(Arc::clone(&load).send(sender));
     }
+    for sender in 0..2 {
+        senders.spawn(Arc::clone(&load).hold(sender));
+    }
     (load, senders)
 }
 
@@ -100,6 +138,13 @@ async fn settle(folder: &Folder, load: &Load, senders: JoinSet<()>) {
     // Every sender ended with an answer, so that the two sets are the same.
     assert_eq!(answered.difference(&there).next(), None, "answered and not there");
     assert_eq!(there.difference(&answered).next(), None, "there and never answered");
+    assert!(there.iter().any(|key| key.starts_with("hold:")), "no hold was committed");
+    let holds = "select count(*) from tenantry.usage_holds where state <> 'committed' or committed_amount <> 1.5";
+    assert_eq!(
+        client.query_one(holds, &[]).await.unwrap().get::<_, i64>(0),
+        0,
+        "a hold was not committed as it was told"
+    );
     assert!(folder.says(&["verify"]).ends_with("the books are right"));
 }
 
@@ -127,7 +172,9 @@ async fn a_killed_database_loses_no_answer() {
     let server = Server::start(&folder);
     let (load, senders) = begin(&folder, &server);
     for round in 1..=3 {
-        load.answered_more_than(round * 300).await;
+        // So many more: then the database that was ended before has come back.
+        let so_far = load.answered.lock().await.len();
+        load.answered_more_than(so_far + 300).await;
         let postmaster = folder.postmaster().unwrap();
         if round == 2 {
             // One connection's process: the database ends all sessions and recovers by itself.

@@ -33,7 +33,10 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V16__addresses.sql"),
     include_str!("../../../migrations/V17__indexes.sql"),
     include_str!("../../../migrations/V18__counters.sql"),
-    include_str!("../../../migrations/V20__aggregations.sql"),
+    include_str!("../../../migrations/V19__holds.sql"),
+    include_str!("../../../migrations/V20__spend.sql"),
+    include_str!("../../../migrations/V21__retention.sql"),
+    include_str!("../../../migrations/V22__aggregations.sql"),
 ];
 
 /// Two entries with hashes that were computed outside of this program, and one that somebody blanked by hand.

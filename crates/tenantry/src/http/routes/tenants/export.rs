@@ -25,8 +25,8 @@ const PAGE: i64 = 1000;
 /// Export a tenant
 ///
 /// For owners: everything that the tenant has, as lines of JSON (`{"kind": ..., "data": ...}`): the tenant, its members, invitations, teams,
-/// keys without secrets, subscriptions, periods, usage events, charges, invoices, notifications and audit trail. Each part
-/// is read in pages under the caller's rights. The last line is `{"kind": "end", "data": {"lines": n}}`; without it the
+/// keys without secrets, subscriptions, periods, usage events, which months of them were archived, charges, invoices,
+/// notifications and audit trail. Each part is read in pages under the caller's rights. The last line is `{"kind": "end", "data": {"lines": n}}`; without it the
 /// export was broken off.
 #[utoipa::path(
     get, path = "/api/tenants/{id}/export", tag = "tenants", operation_id = "exportTenant",

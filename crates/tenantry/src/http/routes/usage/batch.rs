@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Figures;
 use super::event::Frame;
 use super::record::{Batch, Place, count, refuse_forbidden};
+use super::spend::{self, SpendFigures};
 use crate::http::caller::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::state::AppState;
@@ -27,7 +28,7 @@ pub struct BatchAnswer {
     pub accepted: usize,
     /// Events that counted before.
     pub duplicate: usize,
-    /// Events that a limit refused.
+    /// Events that a limit or a spend cap refused.
     pub rejected: usize,
     /// Events whose key was used for other content.
     pub conflict: usize,
@@ -57,6 +58,9 @@ pub struct NotAccepted {
     /// Where the metric stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
+    /// The spend cap that refused it, for those who may view billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spend: Option<SpendFigures>,
 }
 
 /// Records a batch. An error is the answer only where it is every event's: what else was decided is committed, and
@@ -138,9 +142,12 @@ async fn refuse(state: &AppState, caller: &Caller, refused: BTreeSet<(Place, Per
 }
 
 impl BatchAnswer {
-    fn add(&mut self, index: usize, outcome: Outcome) {
+    pub(super) fn add(&mut self, index: usize, outcome: Outcome) {
         let figures = |answer: &Answer| Some(Figures::of(&answer.metric, &answer.standing));
-        let plain = |status, code, figures| NotAccepted { index, status, code, field: None, message: None, figures };
+        let plain = |status, code, figures| {
+            let (field, message, spend) = (None, None, None);
+            NotAccepted { index, status, code, field, message, figures, spend }
+        };
         let result = match outcome {
             Outcome::Accepted(_) => {
                 self.accepted += 1;
@@ -156,11 +163,14 @@ impl BatchAnswer {
             }
             Outcome::Refused(refusal, answer) => {
                 self.rejected += 1;
-                let code = match refusal {
-                    Refusal::UsageLimitExceeded => Code::UsageLimitExceeded,
-                    Refusal::MetricNotInPlan => Code::MetricNotInPlan,
+                let (code, cap) = match refusal {
+                    Refusal::UsageLimitExceeded => (Code::UsageLimitExceeded, None),
+                    Refusal::MetricNotInPlan => (Code::MetricNotInPlan, None),
+                    Refusal::SpendCapExceeded(cap) => (Code::SpendCapExceeded, cap),
                 };
-                plain("rejected", code.name(), figures(&answer))
+                let message = (code == Code::SpendCapExceeded).then(|| spend::told(&answer.metric, cap.as_ref()));
+                let spend = cap.map(|cap| SpendFigures::of(&answer.metric, &cap));
+                NotAccepted { message, spend, ..plain("rejected", code.name(), figures(&answer)) }
             }
             Outcome::Invalid(Invalid { code, field, message }) => {
                 self.invalid += 1;
@@ -171,6 +181,7 @@ impl BatchAnswer {
                     field: Some(field),
                     message: Some(message),
                     figures: None,
+                    spend: None,
                 }
             }
             Outcome::Forbidden(needed) => {
@@ -199,7 +210,8 @@ impl BatchAnswer {
             SubmitError::Internal => Code::Internal,
         };
         let message = Some("it could not be recorded; send it again under the same key".to_owned());
-        let result = NotAccepted { index, status: "invalid", code: code.name(), field: None, message, figures: None };
+        let (status, code) = ("invalid", code.name());
+        let result = NotAccepted { index, status, code, field: None, message, figures: None, spend: None };
         self.results.push(result);
     }
 }

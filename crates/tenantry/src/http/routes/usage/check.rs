@@ -3,11 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tenantry_domain::limit::Outlook;
 use tenantry_domain::permission::Permission;
 use tenantry_domain::quantity::Quantity;
 use utoipa::{IntoParams, ToSchema};
 
 use super::record::Place;
+use super::spend::SpendFigures;
 use crate::http::caller::Context;
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
@@ -34,26 +36,53 @@ pub struct CheckQuery {
 pub struct CheckBody {
     /// Whether an event of this amount would be accepted now.
     pub allowed: bool,
+    /// Why not: `usage_limit_exceeded`, also where the plan does not name the metric, or `spend_cap_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "spend_cap_exceeded", nullable = false)]
+    pub reason: Option<&'static str>,
     /// Used in the period.
     #[schema(example = "250")]
     pub total: String,
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// What of the amount would lie above the included quantity.
     #[schema(example = "0")]
     pub would_overage: String,
+    /// The spend cap that would refuse it, for those who may view billing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub spend: Option<SpendFigures>,
+}
+
+impl CheckBody {
+    fn of(outlook: &Outlook, amount: Quantity, reason: Option<Code>) -> Self {
+        let standing = &outlook.standing;
+        Self {
+            allowed: reason.is_none(),
+            reason: reason.map(Code::name),
+            total: standing.total.to_string(),
+            included: standing.included.map(|quantity| quantity.to_string()),
+            remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
+            would_overage: outlook.would_overage(amount).to_string(),
+            spend: None,
+        }
+    }
 }
 
 /// Check usage
 ///
 /// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
-/// before the request arrived; it reserves nothing. Of a metric that is no sum it says whether an event of this amount
-/// would be taken: for `unique` one with a value that is new, for `peak` one of this hour. Needs `viewUsage`; with
-/// `X-Team-Id` it asks of the team's owner.
+/// before the request arrived; limits and spend caps judge as they would judge an event. It reserves nothing (a hold
+/// does). Of a metric that is no sum it says whether an event of this amount would be taken: for `unique` one with a
+/// value that is new, for `peak` one of this hour. Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
@@ -74,18 +103,20 @@ pub async fn check(
         actor: context.caller.actor,
         tenant_id,
         team_id: place.team_id,
-        metric: query.metric,
+        metric: query.metric.clone(),
         amount,
         at: state.env.clock.now(),
     };
+    let metric = query.metric;
     match state.checks.ask(question).await? {
-        Verdict::Standing(outlook) => Ok(Json(CheckBody {
-            allowed: outlook.admits(amount),
-            total: outlook.standing.total.to_string(),
-            included: outlook.standing.included.map(|quantity| quantity.to_string()),
-            remaining: outlook.standing.remaining().map(|quantity| quantity.to_string()),
-            would_overage: outlook.would_overage(amount).to_string(),
-        })),
+        Verdict::Standing(outlook) => {
+            let reason = (!outlook.admits(amount)).then_some(Code::UsageLimitExceeded);
+            Ok(Json(CheckBody::of(&outlook, amount, reason)))
+        }
+        Verdict::Capped(outlook, cap) => {
+            let spend = cap.map(|cap| SpendFigures::of(&metric, &cap));
+            Ok(Json(CheckBody { spend, ..CheckBody::of(&outlook, amount, Some(Code::SpendCapExceeded)) }))
+        }
         Verdict::Forbidden => {
             Err(super::record::refuse_forbidden(&state, &context.caller, place, Permission::ViewUsage).await)
         }

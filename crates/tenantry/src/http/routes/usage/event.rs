@@ -131,15 +131,21 @@ fn required<'a>(field: &'static str, value: Option<&'a str>) -> Result<&'a str, 
 }
 
 /// Reads a JSON number or a string from its digits: a float would change them.
-fn read_amount(raw: &str) -> Result<Quantity, Invalid> {
-    let text: Cow<'_, str> = if raw.starts_with('"') {
-        serde_json::from_str::<String>(raw)
-            .map_err(|_| invalid("amount", "must be a number or a string of digits"))?
-            .into()
-    } else {
-        raw.into()
-    };
-    Quantity::parse_amount(&text).map_err(|error| invalid("amount", &error.to_string()))
+pub(super) fn read_amount(raw: &str) -> Result<Quantity, Invalid> {
+    Quantity::parse_amount(&digits(raw)?).map_err(|error| invalid("amount", &error.to_string()))
+}
+
+/// The same, where nothing is an amount, too.
+pub(super) fn read_amount_or_zero(raw: &str) -> Result<Quantity, Invalid> {
+    Quantity::parse_amount_or_zero(&digits(raw)?).map_err(|error| invalid("amount", &error.to_string()))
+}
+
+fn digits(raw: &str) -> Result<Cow<'_, str>, Invalid> {
+    if !raw.starts_with('"') {
+        return Ok(raw.into());
+    }
+    let text: Result<String, _> = serde_json::from_str(raw);
+    text.map(Cow::Owned).map_err(|_| invalid("amount", "must be a number or a string of digits"))
 }
 
 fn read_timestamp(text: &str) -> Result<Timestamp, Invalid> {
@@ -147,11 +153,11 @@ fn read_timestamp(text: &str) -> Result<Timestamp, Invalid> {
         .ok_or_else(|| invalid("timestamp", "must be a time as RFC 3339 writes it, such as 2026-11-01T12:00:00Z"))
 }
 
-fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, Invalid> {
+pub(super) fn read_uuid(field: &'static str, text: &str) -> Result<Uuid, Invalid> {
     parse_uuid(text).ok_or_else(|| invalid(field, "must be a UUID, 36 characters with hyphens"))
 }
 
-fn read_metadata(raw: &str) -> Result<serde_json::Map<String, serde_json::Value>, Invalid> {
+pub(super) fn read_metadata(raw: &str) -> Result<serde_json::Map<String, serde_json::Value>, Invalid> {
     if raw.len() > MOST_METADATA_BYTES {
         return Err(invalid("metadata", "must have at most 4096 bytes"));
     }

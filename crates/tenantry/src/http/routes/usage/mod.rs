@@ -3,8 +3,11 @@
 pub mod batch;
 pub mod check;
 pub mod event;
+pub mod holds;
+pub mod preview;
 pub mod record;
 pub mod report;
+pub mod spend;
 pub mod total;
 
 use serde::Serialize;
@@ -29,9 +32,12 @@ pub struct LimitView {
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// Whether use above included is priced; else it is refused.
     pub allow_overages: bool,
     /// What was used above included.
@@ -54,6 +60,7 @@ impl From<&MetricLimit> for LimitView {
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
             allow_overages: limit.allow_overages,
             overage: standing.overage().to_string(),
             accrued_overage_cents: Some(limit.accrued_minor),
@@ -81,9 +88,12 @@ pub struct Figures {
     /// Included in the plan; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
-    /// What is left of it, never below 0; null: unlimited.
+    /// What is left of it, neither used nor held, never below 0; null: unlimited.
     #[schema(example = "750")]
     pub remaining: Option<String>,
+    /// Reserved by holds that are open.
+    #[schema(example = "0")]
+    pub held: String,
     /// What was used above included.
     #[schema(example = "0")]
     pub overage: String,
@@ -96,6 +106,7 @@ impl Figures {
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
+            held: standing.held.to_string(),
             overage: standing.overage().to_string(),
         }
     }
@@ -107,12 +118,13 @@ impl Figures {
             .figure("total", self.total)
             .figure("included", self.included)
             .figure("remaining", self.remaining)
+            .figure("held", self.held)
             .figure("overage", self.overage)
     }
 }
 
 /// Refuses a metric that no plan of the catalog names.
-fn declared(state: &AppState, metric: &str) -> Result<(), Problem> {
+pub(in crate::http::routes) fn declared(state: &AppState, metric: &str) -> Result<(), Problem> {
     if state.catalog.declares_metric(metric) {
         return Ok(());
     }

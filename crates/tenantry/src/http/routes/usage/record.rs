@@ -70,7 +70,7 @@ pub enum Repeated {
 ///
 /// One event, or up to 10,000 as `{"events": [...]}`. The answer is given after everything is durable. An event
 /// counts once for the tenant's life under its `idempotencyKey`; sending it again is safe. A metric without
-/// overage has a hard limit that is never passed. Needs `recordUsage`; corrections need `manageBilling`. With
+/// overage has a hard limit that is never passed, nor is a spend cap of the tenant. Needs `recordUsage`; corrections need `manageBilling`. With
 /// `X-Team-Id` it counts for the team's owner, as used by the caller.
 #[utoipa::path(
     post, path = "/api/usage", tag = "usage", operation_id = "recordUsage",
@@ -121,6 +121,7 @@ async fn record_one(state: &AppState, caller: &Caller, event: NewEvent) -> Resul
         Outcome::Refused(Refusal::MetricNotInPlan, answer) => {
             Err(figures(answer).on(Problem::new(Code::MetricNotInPlan).figure("outcome", "rejected")))
         }
+        Outcome::Refused(Refusal::SpendCapExceeded(cap), answer) => Err(super::spend::refused(&answer, cap.as_ref())),
         Outcome::Invalid(invalid) => Err(problem_of(invalid)),
         Outcome::Forbidden(needed) => Err(refuse_forbidden(state, caller, place, needed).await),
         Outcome::Foreign => Err(refuse_forbidden(state, caller, place, Permission::RecordUsage).await),
@@ -151,7 +152,8 @@ pub async fn refuse_forbidden(state: &AppState, caller: &Caller, place: Place, n
     }
 }
 
-fn problem_of(invalid: Invalid) -> Problem {
+/// What is wrong with an event, as a problem.
+pub(super) fn problem_of(invalid: Invalid) -> Problem {
     let code = match invalid.code {
         "unknown_metric" => Code::UnknownMetric,
         "timestamp_too_old" => Code::TimestampTooOld,

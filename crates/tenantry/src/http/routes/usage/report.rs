@@ -64,7 +64,7 @@ pub struct ReportTenant {
 }
 
 /// A half-open span of time.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReportPeriod {
     /// First instant.
     #[schema(value_type = String, format = DateTime)]

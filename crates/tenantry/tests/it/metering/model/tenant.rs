@@ -21,6 +21,24 @@ pub(super) struct Counted {
     pub(super) reversed: bool,
 }
 
+/// How a hold ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ended {
+    Committed(Nanos),
+    Released,
+}
+
+/// A hold, of the period that contains the instant at which it was taken.
+#[derive(Debug, Clone)]
+pub(super) struct ModelHold {
+    pub(super) id: Uuid,
+    pub(super) metric: String,
+    pub(super) amount: Nanos,
+    taken: Timestamp,
+    expires: Timestamp,
+    ended: Option<Ended>,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct ModelPeriod {
     pub(super) end: Timestamp,
@@ -39,6 +57,7 @@ pub(super) struct ModelTenant {
     plan: String,
     pub(super) periods: BTreeMap<Timestamp, ModelPeriod>,
     pub(super) events: Vec<Counted>,
+    pub(super) holds: Vec<ModelHold>,
 }
 
 /// The month from an anchor that contains an instant, by going through the months one by one.
@@ -55,8 +74,14 @@ pub(super) fn after(at: Timestamp, by: SignedDuration) -> Timestamp {
 
 impl ModelTenant {
     pub(super) fn new(id: Uuid, born: Timestamp) -> Self {
-        let mut tenant =
-            Self { id, anchor: born, plan: "free".to_owned(), periods: BTreeMap::new(), events: Vec::new() };
+        let mut tenant = Self {
+            id,
+            anchor: born,
+            plan: "free".to_owned(),
+            periods: BTreeMap::new(),
+            events: Vec::new(),
+            holds: Vec::new(),
+        };
         tenant.open(born);
         tenant
     }
@@ -105,6 +130,16 @@ impl ModelTenant {
         self.in_period(start, metric).map(|event| event.amount).sum()
     }
 
+    /// What is held of a metric of a period, from the list of holds alone.
+    pub(super) fn held(&self, start: Timestamp, metric: &str, now: Timestamp) -> Nanos {
+        let end = self.periods[&start].end;
+        let counts = |hold: &&ModelHold| {
+            let is_open = hold.ended.is_none() && hold.expires > now;
+            is_open && hold.metric == metric && hold.taken >= start && hold.taken < end
+        };
+        self.holds.iter().filter(counts).map(|hold| hold.amount).sum()
+    }
+
     /// What a metric of a period costs, from the list of events alone.
     pub(super) fn due(&self, start: Timestamp, metric: &str) -> i64 {
         let period = &self.periods[&start];
@@ -131,6 +166,8 @@ impl ModelTenant {
         let mut instants: Vec<Timestamp> = events
             .iter()
             .filter(|event| matches!(event.content, Content::Usage { .. }) && !surely_refused(event, may_go_back))
+            // Of what can only repeat, the period is there.
+            .filter(|event| !is_of_a_hold(&event.key))
             .map(|event| event.occurred_at())
             .collect();
         instants.sort_unstable();
@@ -155,7 +192,7 @@ impl ModelTenant {
         if when.duration_since(event.received_at) > SignedDuration::from_mins(5) {
             return "timestamp_in_future".to_owned();
         }
-        let is_too_late = is_usage && !may_go_back && self.is_too_late(event);
+        let is_too_late = is_of_a_hold(&event.key) || is_usage && !may_go_back && self.is_too_late(event);
         if let Some(known) = self.events.iter().find(|known| known.key == event.key) {
             let compared = known.given && event.timestamp.is_some();
             let same = known.content == event.content && (!compared || known.when == when);
@@ -177,7 +214,8 @@ impl ModelTenant {
             original.reversed = true;
         } else {
             let (is_named, limit) = self.limit(start, &metric);
-            if limit.is_some_and(|limit| total + amount > limit) {
+            let held = self.held(start, &metric, event.received_at);
+            if limit.is_some_and(|limit| total + held + amount > limit) {
                 return format!("{} {}", if is_named { "refused" } else { "not in plan" }, show(total));
             }
         }
@@ -189,6 +227,51 @@ impl ModelTenant {
     pub(super) fn count(&mut self, event: &NewEvent, metric: String, amount: Nanos, when: Timestamp) {
         let (key, content, given) = (event.key.clone(), event.content.clone(), event.timestamp.is_some());
         self.events.push(Counted { key, content, metric, amount, when, given, reversed: false });
+    }
+
+    /// What is answered to a hold. Where it is taken the caller adds it, by the id that it was given.
+    pub(super) fn judge_hold(&mut self, metric: &str, amount: Nanos, now: Timestamp) -> String {
+        let start = self.open(now);
+        let (total, held) = (self.total(start, metric), self.held(start, metric, now));
+        let (is_named, limit) = self.limit(start, metric);
+        if limit.is_some_and(|limit| total + held + amount > limit) {
+            return format!("{} {}", if is_named { "refused" } else { "not in plan" }, show(total));
+        }
+        format!("open {} {}", show(total), show(held + amount))
+    }
+
+    pub(super) fn take(&mut self, id: Uuid, metric: &str, amount: Nanos, (now, lasts): (Timestamp, SignedDuration)) {
+        let (metric, expires) = (metric.to_owned(), after(now, lasts));
+        self.holds.push(ModelHold { id, metric, amount, taken: now, expires, ended: None });
+    }
+
+    /// What is answered to settling a hold, after doing it; no figures where it was so before.
+    pub(super) fn settle(&mut self, of: usize, used: Option<(Nanos, Content)>, now: Timestamp) -> String {
+        let hold = self.holds[of].clone();
+        match (&hold.ended, &used) {
+            (Some(Ended::Committed(before)), Some((amount, _))) if before == amount => return "committed".to_owned(),
+            (Some(Ended::Committed(_)), _) => return "not open: committed".to_owned(),
+            (Some(Ended::Released), None) => return "released".to_owned(),
+            (Some(Ended::Released), Some(_)) => return "not open: released".to_owned(),
+            (None, None) if hold.expires <= now => return "expired".to_owned(),
+            (None, Some(_)) if hold.expires <= now => return "not open: expired".to_owned(),
+            (None, _) => {}
+        }
+        let start = self.open(hold.taken);
+        let (total, others) = (self.total(start, &hold.metric), self.held(start, &hold.metric, now) - hold.amount);
+        let Some((amount, content)) = used else {
+            self.holds[of].ended = Some(Ended::Released);
+            return format!("released {} {}", show(total), show(others));
+        };
+        let (is_named, limit) = self.limit(start, &hold.metric);
+        if amount > hold.amount && limit.is_some_and(|limit| total + others + amount > limit) {
+            return format!("{} {}", if is_named { "refused" } else { "not in plan" }, show(total));
+        }
+        let last = self.periods[&start].end.checked_sub(SignedDuration::from_micros(1)).unwrap();
+        let (key, when, metric) = (format!("hold:{}", hold.id), now.min(last), hold.metric);
+        self.events.push(Counted { key, content, metric, amount, when, given: true, reversed: false });
+        self.holds[of].ended = Some(Ended::Committed(amount));
+        format!("committed {} {}", show(total + amount), show(others))
     }
 
     fn is_too_late(&mut self, event: &NewEvent) -> bool {
@@ -214,7 +297,7 @@ impl ModelTenant {
         }
     }
 
-    pub(super) fn set_anchor(&mut self, plan: &str, at: Timestamp) {
+    pub(super) fn set_anchor(&mut self, plan: &str, at: Timestamp, now: Timestamp) {
         let start = self.open(at);
         self.anchor = at;
         let old = self.periods.get_mut(&start).unwrap();
@@ -235,7 +318,10 @@ impl ModelTenant {
                 (period.end, period.anchor) = (end, at);
                 // What was recorded beyond the new end begins the next period.
                 let was_here = |event: &Counted| event.when >= end && event.when < until.max(end);
-                if !self.events.iter().any(was_here) {
+                let is_held = |hold: &ModelHold| {
+                    hold.ended.is_none() && hold.expires > now && hold.taken >= end && hold.taken < until.max(end)
+                };
+                if !self.events.iter().any(was_here) && !self.holds.iter().any(is_held) {
                     break;
                 }
                 self.begin(plan, end);
@@ -269,6 +355,11 @@ impl ModelTenant {
             self.open(end);
         }
     }
+}
+
+/// Whether a key is one that only the event of a hold has.
+fn is_of_a_hold(key: &str) -> bool {
+    key.starts_with("hold:")
 }
 
 /// Refused by its timestamp alone.
