@@ -1,6 +1,8 @@
 //! Metrics that are no sums: what each figure is, in every answer and in the end, against a reckoning from raw events.
 
+mod money;
 mod naive;
+mod raw_rows;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -113,6 +115,7 @@ impl Reckoning {
                     // In order of arrival.
                     id: Uuid::from_u128(self.events.len() as u128),
                     period: self.period.0,
+                    key: event.key.clone(),
                     stands: true,
                     who: event.metadata.get("who").unwrap().to_string(),
                 };

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) at: Timestamp,
     pub(super) id: Uuid,
     pub(super) period: Timestamp,
+    pub(super) key: String,
     pub(super) stands: bool,
     pub(super) who: String,
 }
@@ -25,7 +26,8 @@ pub(super) struct Raw {
 /// The events of a tenant.
 pub(super) async fn raw(world: &World, tenant: Uuid) -> Vec<Raw> {
     let sql = "select u.metric, u.amount::text, u.occurred_at, u.id, u.period_start,
-                      u.kind = 'usage' and k.reversed_by is null, coalesce((u.metadata -> 'who')::text, '')
+                      u.kind = 'usage' and k.reversed_by is null, coalesce((u.metadata -> 'who')::text, ''),
+                      u.idempotency_key
                from tenantry.tenant_usage u join tenantry.usage_keys k using (tenant_id, idempotency_key)
                where u.tenant_id = $1";
     let rows = world.admin.query(sql, &[&tenant]).await.unwrap();
@@ -36,6 +38,7 @@ pub(super) async fn raw(world: &World, tenant: Uuid) -> Vec<Raw> {
             at: row.get(2),
             id: row.get(3),
             period: row.get(4),
+            key: row.get(7),
             stands: row.get(5),
             who: row.get(6),
         })
@@ -100,7 +103,7 @@ pub(super) async fn compare(world: &World, tenant: Uuid, place: &str) -> usize {
 }
 
 /// What a period costs: each segment what the figure grew in it, at its own plan's price; the last amount all at once.
-async fn due(
+pub(super) async fn due(
     world: &World,
     tenant: Uuid,
     (metric, aggregation): (&str, &str),
