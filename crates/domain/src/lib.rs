@@ -11,3 +11,4 @@ pub mod quantity;
 pub mod rerate;
 pub mod slug;
 pub mod spend;
+pub mod tally;

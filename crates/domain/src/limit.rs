@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::metric::Aggregation;
 use crate::plan::MetricTerms;
 use crate::quantity::Quantity;
 
@@ -96,5 +97,68 @@ impl Standing {
         Threshold::ALL.into_iter().filter(move |threshold| {
             allowance.is_some_and(|of| !threshold.is_reached(before, of) && threshold.is_reached(total, of))
         })
+    }
+}
+
+/// Where a metric stands, with all that one more event is judged by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// Where it stands.
+    pub standing: Standing,
+    /// What its events make.
+    pub aggregation: Aggregation,
+    /// Whether the plan names it; if not, nothing is taken.
+    pub in_plan: bool,
+    /// Sum of the slot that contains now, of a metric that is made of slots; else 0.
+    pub in_slot: Quantity,
+    /// What a percentile is at the least and at the most, whatever the slot of now comes to; else not looked at.
+    pub around: (Quantity, Option<Quantity>),
+}
+
+impl Outlook {
+    /// The total after an event of now. Of distinct values it is taken for one that is new.
+    fn after(&self, amount: Quantity) -> Quantity {
+        let total = self.standing.total;
+        match self.aggregation {
+            Aggregation::Sum => total + amount,
+            Aggregation::Max => total.max(amount),
+            Aggregation::Last => amount,
+            Aggregation::Unique { .. } => total + Quantity::from_decimal(Decimal::ONE),
+            Aggregation::Peak => total.max(self.in_slot + amount),
+            Aggregation::Percentile { .. } => {
+                let (least, most) = self.around;
+                let slot = (self.in_slot + amount).max(least);
+                most.map_or(slot, |most| slot.min(most))
+            }
+        }
+    }
+
+    /// What an event of now would add to the total; less than 0 where the latest amount falls. Spend caps judge this.
+    pub fn growth(&self, amount: Quantity) -> Quantity {
+        self.after(amount) - self.standing.total
+    }
+
+    /// Whether an event of this amount would be taken now.
+    pub fn admits(&self, amount: Quantity) -> bool {
+        if !self.in_plan && !self.aggregation.is_sum() {
+            return false;
+        }
+        let judged = match self.aggregation {
+            Aggregation::Sum => return self.standing.admits(amount),
+            Aggregation::Max | Aggregation::Last => amount,
+            Aggregation::Unique { .. } => self.after(amount),
+            Aggregation::Peak | Aggregation::Percentile { .. } => self.in_slot + amount,
+        };
+        judged <= Quantity::TOTAL_CEILING && self.standing.limit.is_none_or(|limit| judged <= limit)
+    }
+
+    /// What an event of this amount would take above the included quantity, beyond what is above it already; never less
+    /// than 0.
+    pub fn would_overage(&self, amount: Quantity) -> Quantity {
+        if self.aggregation.is_sum() {
+            return self.standing.would_overage(amount);
+        }
+        let after = Standing { total: self.after(amount), ..self.standing };
+        (after.overage() - self.standing.overage()).max(Quantity::ZERO)
     }
 }

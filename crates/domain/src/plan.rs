@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::metric::MetricDefinition;
+use crate::metric::{DimensionName, MetricDefinition};
 use crate::money::{Currency, Rate};
 use crate::quantity::Quantity;
 
@@ -141,6 +141,9 @@ pub struct MetricTerms {
     /// Price of use above it; without, the included quantity is a hard limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overage: Option<OverageTerms>,
+    /// What the catalog says of the metric for all plans. It is kept with each plan, so that it has its versions.
+    #[serde(default, skip_serializing_if = "MetricDefinition::is_default")]
+    pub definition: MetricDefinition,
 }
 
 /// What comes with a plan in a period.
@@ -196,12 +199,14 @@ struct RawMetricTerms {
     allowance: Allowance,
     #[serde(default)]
     overage: Option<OverageTerms>,
+    #[serde(default)]
+    definition: MetricDefinition,
 }
 
 impl TryFrom<RawMetricTerms> for MetricTerms {
     type Error = TermsError;
-    fn try_from(RawMetricTerms { allowance, overage }: RawMetricTerms) -> Result<Self, TermsError> {
-        let terms = Self { allowance, overage };
+    fn try_from(RawMetricTerms { allowance, overage, definition }: RawMetricTerms) -> Result<Self, TermsError> {
+        let terms = Self { allowance, overage, definition };
         terms.check().map(|()| terms)
     }
 }
@@ -231,6 +236,9 @@ pub enum TermsError {
     /// What never ends has nothing above it.
     #[error("an unlimited metric has no overage")]
     UnlimitedWithOverage,
+    /// A hard limit where there can be none.
+    #[error("a percentile has no hard limit: give it overage, or unlimited = true instead of included")]
+    LimitedPercentile,
     /// A rate for no units.
     #[error("per must be at least 1")]
     PerZero,
@@ -302,6 +310,9 @@ impl MetricTerms {
         match (self.allowance, &self.overage) {
             (Allowance::Included(included), _) if included < Quantity::ZERO => Err(TermsError::NegativeIncluded),
             (Allowance::Unlimited, Some(_)) => Err(TermsError::UnlimitedWithOverage),
+            (Allowance::Included(_), None) if !self.definition.aggregation.can_be_limited() => {
+                Err(TermsError::LimitedPercentile)
+            }
             (_, Some(overage)) => overage.check(),
             (_, None) => Ok(()),
         }
@@ -326,7 +337,7 @@ impl MetricTerms {
 pub struct Catalog {
     plans: Vec<Plan>,
     default: usize,
-    definitions: BTreeMap<MetricName, MetricDefinition>,
+    dimensions: BTreeMap<MetricName, BTreeSet<DimensionName>>,
 }
 
 /// Why plans are no catalog.
@@ -344,9 +355,15 @@ pub enum CatalogError {
     /// Two currencies: a period under two plans could not be summed.
     #[error("plans charge in {0} and in {1}: all plans of a catalog charge in one currency")]
     TwoCurrencies(Currency, Currency),
-    /// Something is said of a metric that no plan has.
+    /// Dimensions of a metric that no plan has.
     #[error("no plan names the metric {0:?}")]
     UnknownMetric(String),
+    /// Dimensions of a metric whose figures do not add up.
+    #[error("the metric {0:?} is no sum, so that it has no dimensions")]
+    NoSum(String),
+    /// Two definitions of a metric: a plan change in a period could not go on with it.
+    #[error("two plans define the metric {0:?} differently")]
+    TwoDefinitions(String),
 }
 
 impl Catalog {
@@ -367,29 +384,40 @@ impl Catalog {
         {
             return Err(CatalogError::TwoCurrencies(first, second));
         }
+        let mut definitions: BTreeMap<&MetricName, &MetricDefinition> = BTreeMap::new();
+        for (name, terms) in plans.iter().flat_map(|plan| &plan.metrics) {
+            if *definitions.entry(name).or_insert(&terms.definition) != &terms.definition {
+                return Err(CatalogError::TwoDefinitions(name.to_string()));
+            }
+        }
         let defaults: Vec<usize> =
             plans.iter().enumerate().filter(|(_, plan)| plan.default).map(|(position, _)| position).collect();
         match defaults[..] {
-            [default] => Ok(Self { plans, default, definitions: BTreeMap::new() }),
+            [default] => Ok(Self { plans, default, dimensions: BTreeMap::new() }),
             _ => Err(CatalogError::Defaults(defaults.len())),
         }
     }
 
-    /// The same catalog with what holds for metrics whatever the plan; some plan must name each.
-    pub fn with_definitions(
+    /// The same catalog with dimensions that sums are reported by; some plan must name each metric. They are no part of
+    /// plans and their versions: what they say holds at once.
+    pub fn with_dimensions(
         mut self,
-        definitions: BTreeMap<MetricName, MetricDefinition>,
+        dimensions: BTreeMap<MetricName, BTreeSet<DimensionName>>,
     ) -> Result<Self, CatalogError> {
-        if let Some(unknown) = definitions.keys().find(|name| !self.declares_metric(name.as_str())) {
-            return Err(CatalogError::UnknownMetric(unknown.to_string()));
+        for name in dimensions.keys() {
+            let terms = self.plans.iter().find_map(|plan| plan.metrics.get(name));
+            let terms = terms.ok_or_else(|| CatalogError::UnknownMetric(name.to_string()))?;
+            if !terms.definition.aggregation.is_sum() {
+                return Err(CatalogError::NoSum(name.to_string()));
+            }
         }
-        self.definitions = definitions;
+        self.dimensions = dimensions;
         Ok(self)
     }
 
-    /// What holds for metrics whatever the plan; those of which nothing is said are missing.
-    pub fn definitions(&self) -> &BTreeMap<MetricName, MetricDefinition> {
-        &self.definitions
+    /// Dimensions by metric; metrics without any are missing.
+    pub fn dimensions(&self) -> &BTreeMap<MetricName, BTreeSet<DimensionName>> {
+        &self.dimensions
     }
 
     /// The plans, by rank.

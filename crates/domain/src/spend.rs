@@ -39,24 +39,24 @@ pub struct Cost {
 impl Meter {
     /// What it costs.
     pub fn cost(&self) -> Cost {
-        self.cost_with(None)
+        self.cost_with(&[])
     }
 
-    /// What it would cost with so much more (or less) in a segment.
-    fn cost_with(&self, added: Option<(usize, Quantity)>) -> Cost {
+    /// What it would cost with so much more (or less) in some segments.
+    fn cost_with(&self, added: &[(usize, Quantity)]) -> Cost {
         let used = self.price(added, Quantity::ZERO);
         let with_held = if self.held == Quantity::ZERO { used } else { self.price(added, self.held) };
         Cost { used, with_held }
     }
 
-    fn price(&self, added: Option<(usize, Quantity)>, held: Quantity) -> i64 {
+    fn price(&self, added: &[(usize, Quantity)], held: Quantity) -> i64 {
         let mut reached = Quantity::ZERO;
         let mut uses = Vec::with_capacity(self.segments.len());
         for (position, segment) in self.segments.iter().enumerate() {
             let total_at_start = reached;
             reached = reached + segment.used;
-            if let Some((_, amount)) = added.filter(|(to, _)| *to == position) {
-                reached = reached + amount;
+            for (_, amount) in added.iter().filter(|(to, _)| *to == position) {
+                reached = reached + *amount;
             }
             if position + 1 == self.segments.len() {
                 reached = reached + held;
@@ -78,8 +78,7 @@ pub struct PeriodSpend {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weighed {
     metric: String,
-    segment: usize,
-    amount: Quantity,
+    changes: Vec<(usize, Quantity)>,
     before: Cost,
     after: Cost,
 }
@@ -107,17 +106,28 @@ impl PeriodSpend {
     /// What so much more in a segment of a metric would cost. Negative for a correction. None where the period has no
     /// such meter, or that no such segment.
     pub fn weigh(&self, metric: &str, segment: usize, amount: Quantity) -> Option<Weighed> {
-        let (meter, before) = self.meters.get(metric).filter(|(meter, _)| segment < meter.segments.len())?;
-        let after = meter.cost_with(Some((segment, amount)));
-        Some(Weighed { metric: metric.to_owned(), segment, amount, before: *before, after })
+        self.weigh_all(metric, vec![(segment, amount)])
+    }
+
+    /// As [`Self::weigh`], where one event changes several segments: what is no sum can add more in one of them and
+    /// less in the next.
+    pub fn weigh_all(&self, metric: &str, changes: Vec<(usize, Quantity)>) -> Option<Weighed> {
+        let (meter, before) = self.meters.get(metric)?;
+        if changes.iter().any(|(segment, _)| *segment >= meter.segments.len()) {
+            return None;
+        }
+        let after = meter.cost_with(&changes);
+        Some(Weighed { metric: metric.to_owned(), changes, before: *before, after })
     }
 
     /// Takes what was weighed; nothing else may have been taken since.
     pub fn take(&mut self, weighed: &Weighed) {
-        if let Some((meter, cost)) = self.meters.get_mut(&weighed.metric)
-            && let Some(segment) = meter.segments.get_mut(weighed.segment)
-        {
-            segment.used = segment.used + weighed.amount;
+        if let Some((meter, cost)) = self.meters.get_mut(&weighed.metric) {
+            for (position, amount) in &weighed.changes {
+                if let Some(segment) = meter.segments.get_mut(*position) {
+                    segment.used = segment.used + *amount;
+                }
+            }
             self.whole = change(self.whole, *cost, weighed.after);
             *cost = weighed.after;
         }

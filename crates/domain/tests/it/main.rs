@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod limit;
+mod metric;
 mod money;
 mod period;
 mod period_derived;
@@ -12,6 +13,7 @@ mod quantity;
 mod rerate;
 mod slug;
 mod spend;
+mod tally;
 
 use tenantry_domain::quantity::Quantity;
 

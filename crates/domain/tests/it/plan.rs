@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tenantry_domain::metric::MetricDefinition;
 use tenantry_domain::plan::{
     Allowance, Catalog, CatalogError, MetricName, MetricTerms, Mode, OverageTerms, Plan, PlanId, Tier,
 };
@@ -133,6 +134,10 @@ fn overage_terms() -> impl Strategy<Value = OverageTerms> {
     )
 }
 
+fn terms(allowance: Allowance, overage: Option<OverageTerms>) -> MetricTerms {
+    MetricTerms { allowance, overage, definition: MetricDefinition::default() }
+}
+
 proptest! {
     #[test]
     fn a_stored_plan_is_read_back_equal(
@@ -144,12 +149,46 @@ proptest! {
         plan.per_seat = per_seat;
         plan.prices = month.map(|month| serde_json::from_value(json!({"currency": "jpy", "month": month})).unwrap());
         let allowance = Allowance::Included(quantity(&format!("{included}.5")));
-        plan.metrics.insert("tokens".parse().unwrap(), MetricTerms { allowance, overage });
-        plan.metrics.insert("bytes".parse().unwrap(), MetricTerms { allowance: Allowance::Unlimited, overage: None });
+        plan.metrics.insert("tokens".parse().unwrap(), terms(allowance, overage));
+        plan.metrics.insert("bytes".parse().unwrap(), terms(Allowance::Unlimited, None));
         let stored = serde_json::to_value(&plan).unwrap();
         // What was stored before there were seats says nothing of them, and must stay the same definition.
         prop_assert_eq!(stored.get("per_seat").is_some(), per_seat);
         prop_assert_eq!(serde_json::from_value::<Plan>(stored).unwrap(), plan.clone());
         prop_assert_eq!(serde_json::from_str::<Plan>(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
     }
+}
+
+#[test]
+fn terms_of_before_say_nothing_of_a_definition_and_are_sums() {
+    let stored = json!({"allowance": {"included": "5"}});
+    let read: MetricTerms = serde_json::from_value(stored.clone()).unwrap();
+    assert!(read.definition.aggregation.is_sum());
+    assert_eq!(serde_json::to_value(&read).unwrap(), stored);
+    let stored = json!({"allowance": {"included": "5"}, "definition": {"aggregation": "unique:endUser"}});
+    let read: MetricTerms = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), stored);
+}
+
+#[test]
+fn a_percentile_has_no_hard_limit() {
+    let mut terms = json!({"allowance": {"included": "5"}, "definition": {"aggregation": "percentile:95:5"}});
+    assert!(terms_error(&terms).starts_with("a percentile has no hard limit"), "{}", terms_error(&terms));
+    terms["overage"] = json!({"mode": "flat", "per": 1, "tiers": [{"unit_price": "1"}]});
+    serde_json::from_value::<MetricTerms>(terms).unwrap();
+    let unlimited = json!({"allowance": "unlimited", "definition": {"aggregation": "percentile:95:5"}});
+    serde_json::from_value::<MetricTerms>(unlimited).unwrap();
+}
+
+#[test]
+fn all_plans_of_a_catalog_define_a_metric_alike() {
+    let with = |id: &str, rank: u32, aggregation: &str| {
+        let mut json = plan_json(id, rank, rank == 0);
+        let terms = json!({"allowance": "unlimited", "definition": {"aggregation": aggregation}});
+        json["metrics"] = json!({ "seats": terms });
+        plan(json)
+    };
+    Catalog::new(vec![with("free", 0, "max"), with("pro", 1, "max")]).unwrap();
+    let error = Catalog::new(vec![with("free", 0, "max"), with("pro", 1, "last")]).unwrap_err();
+    assert_eq!(error, CatalogError::TwoDefinitions("seats".to_owned()));
 }

@@ -82,9 +82,8 @@ pub async fn load(db: &Database, env: &Env, catalog: &Catalog) -> Result<Loaded,
 
 /// Names of dimensions by metric.
 fn dimensions_of(catalog: &Catalog) -> serde_json::Value {
-    let declared = catalog.definitions().iter().filter(|(_, definition)| !definition.dimensions.is_empty());
-    let names = declared.map(|(metric, definition)| {
-        let names: Vec<&str> = definition.dimensions.iter().map(DimensionName::as_str).collect();
+    let names = catalog.dimensions().iter().map(|(metric, names)| {
+        let names: Vec<&str> = names.iter().map(DimensionName::as_str).collect();
         (metric.to_string(), names.into())
     });
     serde_json::Value::Object(names.collect())

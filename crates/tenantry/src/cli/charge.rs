@@ -181,7 +181,6 @@ fn recomputed_json(found: &Recomputed) -> Value {
         "counters": found.counters,
         "events": found.events,
         "archived": found.archived,
-        "noSums": found.no_sums,
         "differences": differences,
     })
 }
@@ -202,10 +201,6 @@ fn recomputed_text(found: &Recomputed) -> String {
     let _ = writeln!(text, "{counters}, {events}: {verdict}");
     for (month, count) in &found.archived {
         let _ = writeln!(text, "{} not reckoned: events of {month} are archived", plural(*count, "counter"));
-    }
-    for (aggregation, count) in &found.no_sums {
-        let _ =
-            writeln!(text, "{} not reckoned: the total is no sum of events ({aggregation})", plural(*count, "counter"));
     }
     text
 }

@@ -70,8 +70,15 @@ impl From<ReportError> for Problem {
                 format!("must be a whole UTC hour or a bound of a usage period; the nearest hour is {nearest}"),
             )
             .figure("nearest", nearest.to_string()),
+            ReportError::Archived { ref metric, from } => Self::invalid(
+                "from",
+                format!(
+                    "`{metric}` is no sum, and events of it from before {from} have left: ask from then on, or for one period"
+                ),
+            )
+            .figure("nearest", from.to_string()),
             ReportError::Empty => Self::invalid("from", "must be before `to`"),
-            ReportError::Undeclared(_) | ReportError::NotOfOneUser => Self::invalid("groupBy", error.to_string()),
+            ReportError::Undeclared(_) | ReportError::NoSum { .. } | ReportError::NotOfOneUser => Self::invalid("groupBy", error.to_string()),
             ReportError::NotSummed { since, .. } => {
                 let problem = Self::invalid("groupBy", error.to_string());
                 match since {

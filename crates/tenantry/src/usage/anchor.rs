@@ -1,6 +1,7 @@
 //! What a new anchor does to the periods of a tenant: ends one, moves events on, brings later ones into its rhythm.
 
 use jiff::Timestamp;
+use rust_decimal::Decimal;
 use tenantry_domain::period::period_containing;
 use uuid::Uuid;
 
@@ -101,7 +102,7 @@ impl Moving<'_> {
     async fn has_use_from(&self, period: &PeriodRow, at: Timestamp) -> Result<bool, StoreError> {
         let counters = rows::lock_period_counters(self.tx, self.tenant, period.start).await?;
         let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
-        let used = segments::used_between(self.tx, (self.tenant, period.start), &metrics, at, None).await?;
+        let used = segments::events_from(self.tx, (self.tenant, period.start), &metrics, at).await?;
         let now = self.env.clock.now();
         Ok(!used.is_empty() || holds::any_since(self.tx, (self.tenant, period.start), at, now).await?)
     }
@@ -141,18 +142,22 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// Moves what was used and is held from the start of the new period on, metric by metric.
+    /// Moves what was used and is held from the start of the new period on, metric by metric. What was counted in one
+    /// way goes on being counted so.
     async fn move_counters(&self, counters: &[CounterRow], to: &PeriodRow, terms: &NewTerms) -> Result<(), StoreError> {
         let Some(old_start) = counters.first().map(|counter| counter.period_start) else {
             return Ok(());
         };
         let mut plans = PlanBook::default();
         plans.fetch(self.tx, [terms.plan.clone(), terms.limits.clone()]).await?;
-        let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
+        let all: Vec<&CounterRow> = counters.iter().collect();
+        let metrics: Vec<&str> = all.iter().map(|counter| counter.metric.as_str()).collect();
+        let sums: Vec<&str> = plan_change::sums_of(&all).iter().map(|counter| counter.metric.as_str()).collect();
         let key = (self.tenant, old_start);
         let counter = |metric: &str| {
             let found = plans.terms(&terms.limits.0, terms.limits.1, metric)?;
             let priced = plans.metric(&terms.plan.0, terms.plan.1, metric)?;
+            let cut = counters.iter().find(|counter| counter.metric == metric);
             Ok(NewCounter {
                 tenant_id: self.tenant,
                 metric: metric.to_owned(),
@@ -163,9 +168,12 @@ impl Moving<'_> {
                 included: found.included,
                 hard_limit: found.hard_limit,
                 sure_limit: self.watched.sure_limit(metric, priced),
+                aggregation: cut.map_or_else(|| "sum".to_owned(), |counter| counter.aggregation.clone()),
             })
         };
-        for (metric, amount, count) in segments::used_between(self.tx, key, &metrics, to.start, None).await? {
+        let amounts = segments::used_between(self.tx, key, &sums, to.start, None).await?;
+        for (metric, count) in segments::events_from(self.tx, key, &metrics, to.start).await? {
+            let amount = amounts.iter().find(|row| row.0 == metric).map_or(Decimal::ZERO, |row| row.1);
             open::insert_counters(self.tx, &[counter(&metric)?]).await?;
             let moved = (amount, count);
             segments::move_events(self.tx, (self.tenant, &metric, old_start), (to.start, to.end), moved).await?;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tenantry_domain::limit::Standing;
+use tenantry_domain::limit::Outlook;
 use tenantry_domain::quantity::Quantity;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
@@ -34,11 +34,11 @@ pub struct Question {
 /// The answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Where the metric stands.
-    Standing(Standing),
+    /// Where the metric stands, and what one more event is judged by.
+    Standing(Outlook),
     /// Where the metric stands; within its limit, but a spend cap would refuse the amount. Which, where the caller may
     /// see what use costs.
-    Capped(Standing, Option<SpendCap>),
+    Capped(Outlook, Option<SpendCap>),
     /// The caller may not see the tenant's usage.
     Forbidden,
     /// The owner of the caller's team has no plan to share.

@@ -71,7 +71,7 @@ pub struct Events {
     pub count: i64,
     /// How many of them are corrections.
     pub corrections: i64,
-    /// What they add up to.
+    /// What they add up to, or what else the metric's aggregation makes of them.
     pub total: Decimal,
     /// The first by timestamp and key.
     pub first: Option<EventRow>,
@@ -86,8 +86,7 @@ pub struct Events {
 /// What came after a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Since {
-    /// The counter's total by the events that are there now; none where events were taken out of the table, or where the
-    /// total is no sum of them.
+    /// The counter's total by the events that are there now; none where events were taken out of the table.
     pub total: Option<Quantity>,
     /// Charges of the same metric and period that came later.
     pub adjustments: i64,
@@ -188,8 +187,8 @@ fn inputs(charge: &ChargeRow) -> Result<Inputs, StoreError> {
 fn explained(segment: SegmentInput, metric: &str, plans: &PlanBook) -> Result<ExplainedSegment, StoreError> {
     let terms = plans.metric(&segment.plan_id, segment.plan_version, metric)?;
     let terms = terms.map(|terms| match &segment.overage {
-        Some(overage) => MetricTerms { allowance: terms.allowance, overage: Some(overage.clone()) },
-        None => MetricTerms { allowance: terms.allowance, overage: None },
+        Some(overage) => MetricTerms { overage: Some(overage.clone()), ..terms.clone() },
+        None => MetricTerms { overage: None, ..terms.clone() },
     });
     let priced = |total: Quantity| terms.as_ref().map(|terms| lines(terms, total)).unwrap_or_default();
     let used = SegmentUse {
@@ -217,20 +216,14 @@ async fn events_of(
     within: (Timestamp, Timestamp),
     most_digested: i64,
 ) -> Result<(Events, Option<Quantity>), StoreError> {
-    let (sum, archived, is_total) = match raw::total(tx, key, within).await? {
-        Raw::Here(sum) => (sum, Vec::new(), true),
-        Raw::Archived(months) => (events::sum(tx, key, within).await?, months, false),
-        Raw::NoSum(_) => (events::sum(tx, key, within).await?, Vec::new(), false),
-    };
+    let Raw { sum, archived } = raw::total(tx, key, within).await?;
+    let is_whole = archived.is_empty();
     let (first, last) = events::ends(tx, key, within.1).await?;
-    let digest = if archived.is_empty() && sum.events <= most_digested {
-        Some(raw::digest(tx, key, within.1).await?)
-    } else {
-        None
-    };
+    let digest =
+        if is_whole && sum.events <= most_digested { Some(raw::digest(tx, key, within.1).await?) } else { None };
     let (count, corrections) = (sum.events, sum.corrections);
     let events = Events { count, corrections, total: sum.total, first, last, digest, archived };
-    Ok((events, is_total.then(|| Quantity::from_decimal(sum.total))))
+    Ok((events, is_whole.then(|| Quantity::from_decimal(sum.total))))
 }
 
 impl ExplainedSegment {

@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tenantry_domain::metric::{DimensionName, DimensionNameError};
+use tenantry_domain::metric::{Aggregation, DimensionName, DimensionNameError};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::report::ReportError;
+use super::report::{MetricUsage, ReportError};
 use crate::storage::Tx;
 use crate::storage::usage::dimensions::NEVER;
 use crate::storage::usage::report::{self as rows, SumRow, UsedRow};
@@ -66,13 +66,22 @@ pub struct Selection<'a> {
     pub group_by: Option<&'a GroupBy>,
 }
 
-/// The groups of a span by metric and key; `by_user` is what each user used, read in the same snapshot.
+/// Refuses groups of a metric whose figures do not add up.
+pub(super) fn adds_up(metric: &str, group_by: &GroupBy, aggregation: &Aggregation) -> Result<(), ReportError> {
+    if aggregation.is_sum() || *group_by == GroupBy::Metric {
+        return Ok(());
+    }
+    Err(ReportError::NoSum { metric: metric.to_owned(), aggregation: aggregation.clone() })
+}
+
+/// The groups of a span by metric and key. What each user used, and each metric, was read in the same snapshot. Metrics that
+/// are no sums are in no groups but those by metric.
 pub(super) async fn groups(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
     span: (Timestamp, Timestamp),
     (metric, group_by): (Option<&str>, &GroupBy),
-    by_user: &[UsedRow],
+    (by_user, by_metric): (&[UsedRow], &BTreeMap<String, MetricUsage>),
 ) -> Result<Vec<Group>, ReportError> {
     let mut groups = Groups::default();
     match group_by {
@@ -82,11 +91,7 @@ pub(super) async fn groups(
                 groups.add(&row.metric, user, (row.amount, row.event_count));
             }
         }
-        GroupBy::Metric => {
-            for row in by_user {
-                groups.add(&row.metric, Some(row.metric.clone()), (row.amount, row.event_count));
-            }
-        }
+        GroupBy::Metric => return Ok(by_metric.iter().map(Group::of_metric).collect()),
         GroupBy::Day => {
             for row in rows::used_by_span(tx, (tenant, only), span, metric).await? {
                 let day = row.key.to_zoned(TimeZone::UTC).date().to_string();
@@ -102,7 +107,13 @@ pub(super) async fn groups(
             }
         }
     }
-    Ok(groups.into_list())
+    Ok(groups.into_list(by_metric))
+}
+
+impl Group {
+    fn of_metric((name, used): (&String, &MetricUsage)) -> Self {
+        Self { metric: name.clone(), key: Some(name.clone()), total: used.total, count: used.count }
+    }
 }
 
 /// Refuses a dimension that cannot answer for the whole span.
@@ -137,10 +148,11 @@ impl Groups {
         sum.1 += count;
     }
 
-    fn into_list(self) -> Vec<Group> {
+    fn into_list(self, by_metric: &BTreeMap<String, MetricUsage>) -> Vec<Group> {
+        let is_sum = |metric: &str| by_metric.get(metric).is_none_or(|used| used.aggregation.is_sum());
         let all = self.0.into_iter().map(|((metric, key), (total, count))| Group { metric, key, total, count });
         // What was taken away again was no usage of the span.
-        all.filter(|group| group.count != 0).collect()
+        all.filter(|group| group.count != 0 && is_sum(&group.metric)).collect()
     }
 }
 

@@ -4,8 +4,10 @@
 //! anchor meanwhile, and two replicas cannot make overlapping periods. A counter at 0 that stays behind does no harm.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
+use tenantry_domain::metric::Aggregation;
 use tenantry_domain::period::{KnownPeriod, Period, derive};
 use uuid::Uuid;
 
@@ -134,10 +136,24 @@ impl<'a> Opening<'a> {
                 included: terms.included,
                 hard_limit: terms.hard_limit,
                 sure_limit,
+                aggregation: self.aggregation_of(&segment, &counter.metric)?.to_string(),
                 period,
             });
         }
         Ok(())
+    }
+
+    /// What the plan that limits the metric says that its events make; where it does not name it, what the loaded
+    /// catalog says: the tenant may come to a plan with it in this period.
+    fn aggregation_of(&self, segment: &SegmentRow, metric: &str) -> Result<Aggregation, StoreError> {
+        let current = self.current_plans.iter().map(|row| (row.plan_id.as_str(), row.version));
+        for (plan, version) in iter::once((segment.limits_plan_id.as_str(), segment.limits_plan_version)).chain(current)
+        {
+            if let Some(terms) = self.plans.metric(plan, version, metric)? {
+                return Ok(terms.definition.aggregation.clone());
+            }
+        }
+        Ok(Aggregation::Sum)
     }
 
     async fn period_at(&mut self, tenant: Uuid, at: Timestamp) -> Result<PeriodRow, StoreError> {

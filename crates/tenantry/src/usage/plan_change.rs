@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::plans::PlanBook;
 use super::spend::tell;
 use super::spend::watch::{self, Watched};
-use super::{anchor, charges, opening};
+use super::{anchor, charges, opening, recount};
 use crate::env::Env;
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, SegmentRow, SubscriptionRow};
@@ -108,6 +108,8 @@ pub async fn set_anchor(
     let moving = anchor::Moving { tx, env, tenant, anchor: at, watched: watch::of_tenant(tx, tenant).await? };
     let ended = if old.historic || old.start == at { Vec::new() } else { moving.cut(&old, at, terms).await?.0 };
     moving.follow(terms).await?;
+    recount::whole(tx, &ended).await?;
+    recount::whole(tx, &segments::lock_counters_from(tx, tenant, at).await?).await?;
     retake(tx, env, (tenant, at), terms).await?;
     charges::adjust_closed(tx, &ended, env, env.clock.now()).await?;
     let period = moving.period_at(at).await?;
@@ -134,6 +136,7 @@ pub async fn follow_anchor(
     segments::lock_counters_from(tx, tenant, at).await?;
     let moving = anchor::Moving { tx, env, tenant, anchor: at, watched: watch::of_tenant(tx, tenant).await? };
     moving.follow(terms).await?;
+    recount::whole(tx, &segments::lock_counters_from(tx, tenant, at).await?).await?;
     if !moving.watched.is_empty() {
         Box::pin(tell::tell_standing(tx, env, tenant)).await?;
     }
@@ -169,6 +172,7 @@ async fn retake(tx: &Tx, env: &Env, (tenant, at): (Uuid, Timestamp), terms: &New
             put_under(tx, &mut counter, &plans, terms, &watched).await?;
         }
     }
+    recount::segments(tx, &counters).await?;
     charges::adjust_closed(tx, &counters, env, env.clock.now()).await?;
     // Spend that a change of plan raises is no fault, whatever the caps; it is told of.
     if watched.is_empty() { Ok(()) } else { Box::pin(tell::tell_standing(tx, env, tenant)).await }
@@ -235,7 +239,8 @@ fn under(segment: &SegmentRow, terms: &NewTerms) -> SegmentRow {
     }
 }
 
-/// Writes what the ending segment used: the total, less what earlier segments used, less what lies beyond.
+/// Writes what the ending segment used: the total, less what earlier segments used, less what lies beyond. Of what is no
+/// sum that is computed when all segments are as they shall be.
 async fn end_segment(
     tx: &Tx,
     period: &PeriodRow,
@@ -243,6 +248,7 @@ async fn end_segment(
     counters: &[&CounterRow],
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    let counters = sums_of(counters);
     if counters.is_empty() {
         return Ok(());
     }
@@ -280,7 +286,7 @@ pub(super) async fn move_amounts(
     (since, until): (Timestamp, Timestamp),
     (loses, gains): (i32, Option<i32>),
 ) -> Result<(), StoreError> {
-    let metrics: Vec<&str> = counters.iter().map(|counter| counter.metric.as_str()).collect();
+    let metrics: Vec<&str> = sums_of(counters).iter().map(|counter| counter.metric.as_str()).collect();
     let key = (period.tenant_id, period.start);
     let mut amounts = Vec::new();
     for (metric, amount, _) in segments::used_between(tx, key, &metrics, since, Some(until)).await? {
@@ -288,4 +294,9 @@ pub(super) async fn move_amounts(
         amounts.extend(gains.map(|sequence| ((key.0, metric, key.1), sequence, amount)));
     }
     commit::add_segment_amounts(tx, &amounts).await
+}
+
+/// The counters whose total is a sum: what is moved of them moves it.
+pub(super) fn sums_of<'a>(counters: &[&'a CounterRow]) -> Vec<&'a CounterRow> {
+    counters.iter().copied().filter(|counter| counter.aggregation == "sum").collect()
 }

@@ -1,19 +1,15 @@
-//! Charges against the raw events: what closed periods cost is reckoned again from the rows of usage, not from counters.
+//! Charges against the raw events: what closed periods cost is reckoned again from the rows of usage, not from counters: sums
+//! are added up, any other figure is made anew by its definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::charges::accrue;
 use super::month::Month;
 use super::plans::PlanBook;
-use super::raw::{self, Raw};
-use super::{books, explain};
+use super::{books, explain, raw};
 use crate::storage::usage::books::Difference;
-use crate::storage::usage::facts::CounterRow;
-use crate::storage::usage::open::SegmentRow;
 use crate::storage::usage::recorded::{self, ChargedCounter};
 use crate::storage::usage::segments;
 use crate::storage::{Database, StoreError, Tx};
@@ -35,17 +31,15 @@ pub enum Scope {
 pub struct Recomputed {
     /// Counters that were reckoned again.
     pub counters: u64,
-    /// Events that were added up for that.
+    /// Events that were read for that.
     pub events: u64,
     /// Counters of which events were taken out of the table, by the first month (UTC) that is not there.
     pub archived: BTreeMap<String, u64>,
-    /// Counters whose total is no sum of their events, by what it is.
-    pub no_sums: BTreeMap<String, u64>,
     /// What does not add up; empty is good.
     pub differences: Vec<Difference>,
 }
 
-/// Reckons again, tenants by pages, each page in one snapshot; none where there is no such charge. Events are added up
+/// Reckons again, tenants by pages, each page in one snapshot; none where there is no such charge. Events are counted
 /// by the database, so memory stays flat.
 pub async fn recompute(db: &Database, scope: Scope) -> Result<Option<Recomputed>, StoreError> {
     let mut found = Recomputed::default();
@@ -89,55 +83,22 @@ impl Recomputed {
         let mut plans = PlanBook::default();
         for ChargedCounter { counter, charged_minor } in counters.filter(|row| row.counter.closed) {
             let segments = segments::segments_of(tx, &[counter.tenant_id], &[counter.period_start]).await?;
-            let used = match used(tx, &counter, &segments).await? {
-                Used::Sums(used) => used,
-                Used::Archived(month) => {
-                    *self.archived.entry(month).or_default() += 1;
-                    continue;
-                }
-                Used::NoSum(aggregation) => {
-                    *self.no_sums.entry(aggregation).or_default() += 1;
-                    continue;
-                }
-            };
+            let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+            let aggregation = counter.tallied()?.unwrap_or_default();
+            let used = raw::by_segment(tx, key, &segments, &aggregation).await?;
+            if let Some(month) = used.archived.first() {
+                *self.archived.entry(month.clone()).or_default() += 1;
+                continue;
+            }
             let versions: BTreeSet<(String, i32)> =
                 segments.iter().map(|segment| (segment.plan_id.clone(), segment.plan_version)).collect();
             plans.fetch(tx, versions).await?;
-            let total: Decimal = used.iter().map(|(_, sum, _)| *sum).sum();
-            let ended: Vec<(i32, Decimal)> = used.iter().map(|(sequence, sum, _)| (*sequence, *sum)).collect();
-            let due = accrue(total, &counter.metric, &segments, &ended, &plans)?;
+            let total = used.total();
+            let due = accrue(total, &counter.metric, &segments, &used.amounts(), &plans)?;
             self.counters += 1;
-            self.events += used.iter().map(|(_, _, events)| events.unsigned_abs()).sum::<u64>();
+            self.events += used.used.iter().map(|(_, sum)| sum.events.unsigned_abs()).sum::<u64>();
             self.differences.extend(books::unpriced(BOOK, &counter, total, &due, charged_minor));
         }
         Ok(())
     }
-}
-
-/// What the segments of a counter used, by its events.
-enum Used {
-    /// (sequence, sum, number of events) of each.
-    Sums(Vec<(i32, Decimal, i64)>),
-    Archived(String),
-    NoSum(String),
-}
-
-async fn used(tx: &Tx, counter: &CounterRow, segments: &[SegmentRow]) -> Result<Used, StoreError> {
-    let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
-    let mut sums = Vec::with_capacity(segments.len());
-    for (position, segment) in segments.iter().enumerate() {
-        let end = segments.get(position + 1).map_or(counter.period_end, |next| next.started_at);
-        match raw::total(tx, key, bounds(segment, end, counter)).await? {
-            Raw::Here(sum) => sums.push((segment.sequence, sum.total, sum.events)),
-            Raw::Archived(months) => return Ok(Used::Archived(months.into_iter().next().unwrap_or_default())),
-            Raw::NoSum(aggregation) => return Ok(Used::NoSum(aggregation)),
-        }
-    }
-    Ok(Used::Sums(sums))
-}
-
-/// A segment within its period: one beyond an end that moved holds nothing.
-fn bounds(segment: &SegmentRow, end: Timestamp, counter: &CounterRow) -> (Timestamp, Timestamp) {
-    let end = end.min(counter.period_end);
-    (segment.started_at.min(end), end)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use tenantry_domain::limit::Standing;
-use tenantry_domain::metric::DimensionName;
+use tenantry_domain::metric::{Aggregation, DimensionName};
 use tenantry_domain::period::{DerivedPeriod, derive};
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
@@ -13,27 +13,32 @@ use uuid::Uuid;
 use super::groups::{self, Group, Selection};
 use super::opening::{InForce, known_period};
 use super::plans::PlanBook;
-use super::{charges, holds};
+use super::{charges, figures, holds};
 use crate::storage::subscriptions::{self, CurrentSubscription};
 use crate::storage::usage::facts::{CounterRow, PeriodRow};
 use crate::storage::usage::open::{self, PlanVersionRow, SegmentRow};
-use crate::storage::usage::report as rows;
+use crate::storage::usage::report::{self as rows, UsedRow};
 use crate::storage::{StoreError, Tx};
 
 /// What one metric was used for between two instants.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MetricUsage {
-    /// Sum of amounts.
+    /// What its events make.
+    pub aggregation: Aggregation,
+    /// What that is: the sum of amounts, or another figure.
     pub total: Quantity,
     /// Number of events, corrections included.
     pub count: i64,
-    /// Sum by user; events that named no user are under none.
+    /// Sum by user; events that named no user are under none. Of a metric that is no sum only the figure of a user who is
+    /// asked for alone: figures of users do not add up.
     pub by_user: BTreeMap<Option<Uuid>, Quantity>,
 }
 
 /// Where a metric of the current plan stands in the current period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricLimit {
+    /// What its events make.
+    pub aggregation: Aggregation,
     /// Total, included and limit.
     pub standing: Standing,
     /// Whether use above included is priced rather than refused.
@@ -91,6 +96,14 @@ pub enum ReportError {
         /// A bound that would do.
         nearest: Timestamp,
     },
+    /// The figure of a metric that is no sum needs events that have left.
+    #[error("{metric} is no sum, and events of it from before {from} have left: ask from then on, or for one period")]
+    Archived {
+        /// The metric.
+        metric: String,
+        /// The end of the last month of the span whose events have left.
+        from: Timestamp,
+    },
     /// The span is empty or backwards.
     #[error("from must be before to")]
     Empty,
@@ -104,6 +117,14 @@ pub enum ReportError {
         name: DimensionName,
         /// From when on all usage is summed by it; none where none is yet.
         since: Option<Timestamp>,
+    },
+    /// The metric is no sum: figures of parts do not add up to it.
+    #[error("{metric} is counted as {}, and such figures do not add up: group it by metric alone", .aggregation.name())]
+    NoSum {
+        /// The metric.
+        metric: String,
+        /// What its events make.
+        aggregation: Aggregation,
     },
     /// Sums by dimension are not kept for each user.
     #[error("what one user used is not summed by dimension: group by day or metric")]
@@ -134,24 +155,44 @@ pub async fn report(
     }
     check_bound(tx, tenant, "from", from, (current.start, current.end)).await?;
     check_bound(tx, tenant, "to", to, (current.start, current.end)).await?;
-    let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
-    let mut users = BTreeSet::new();
+    // Before what follows is planned for sums: these may read events.
+    let figures = figures::of(tx, (tenant, only), (from, to), selection.metric).await?;
     rows::plan(tx).await?;
     let by_user = rows::used(tx, (tenant, only), (from, to), selection.metric).await?;
+    let users: BTreeSet<Uuid> = by_user.iter().map(|row| row.user_id).filter(|user| !user.is_nil()).collect();
+    let mut usage = sums(&by_user);
+    for figure in figures {
+        if let (Some(metric), Some(by)) = (selection.metric, selection.group_by) {
+            groups::adds_up(metric, by, &figure.aggregation)?;
+        }
+        let Some(metric) = usage.get_mut(&figure.metric) else { continue };
+        metric.aggregation = figure.aggregation;
+        if let Some(value) = figure.value {
+            metric.total = Quantity::from_decimal(value);
+            metric.by_user = only.map(|user| (Some(user), metric.total)).into_iter().collect();
+        }
+    }
     let groups = match selection.group_by {
-        Some(by) => Some(groups::groups(tx, (tenant, only), (from, to), (selection.metric, by), &by_user).await?),
+        Some(by) => {
+            let read = (by_user.as_slice(), &usage);
+            Some(groups::groups(tx, (tenant, only), (from, to), (selection.metric, by), read).await?)
+        }
         None => None,
     };
+    Ok(Report { from, to, current, usage, unique_users: users.len(), groups })
+}
+
+/// Use by metric, all of it as sums.
+fn sums(by_user: &[UsedRow]) -> BTreeMap<String, MetricUsage> {
+    let mut usage: BTreeMap<String, MetricUsage> = BTreeMap::new();
     for row in by_user {
-        let metric = usage.entry(row.metric).or_default();
+        let metric = usage.entry(row.metric.clone()).or_default();
         let amount = Quantity::from_decimal(row.amount);
-        let user = (!row.user_id.is_nil()).then_some(row.user_id);
         metric.total = metric.total + amount;
         metric.count += row.event_count;
-        metric.by_user.insert(user, amount);
-        users.extend(user);
+        metric.by_user.insert((!row.user_id.is_nil()).then_some(row.user_id), amount);
     }
-    Ok(Report { from, to, current, usage, unique_users: users.len(), groups })
+    usage
 }
 
 /// The last instant before the end of a span, or now where the span goes on.
@@ -160,16 +201,31 @@ fn last_instant(to: Option<Timestamp>, now: Timestamp) -> Timestamp {
     to.map_or(now, |to| now.min(before(to)))
 }
 
-/// The sum of one metric over `[from, to)`, by default the current period, and how many events that is; `only` counts
-/// one user's.
+/// What one metric was used for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Total {
+    /// First instant that it covers.
+    pub from: Timestamp,
+    /// First instant that it does not cover.
+    pub to: Timestamp,
+    /// What its events make.
+    pub aggregation: Aggregation,
+    /// What that is.
+    pub total: Quantity,
+    /// Number of events, corrections included.
+    pub count: i64,
+}
+
+/// What the events of one metric make over `[from, to)`, by default the current period, and how many they are; `only`
+/// counts one user's.
 pub async fn total(
     tx: &Tx,
     (tenant, only): (Uuid, Option<Uuid>),
     metric: &str,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
-) -> Result<(Timestamp, Timestamp, Quantity, i64), ReportError> {
-    let (_, place) = running(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
+) -> Result<Total, ReportError> {
+    let (subscription, place) = running(tx, tenant, now).await?.ok_or(ReportError::NoTenant)?;
     let (start, end) = place.bounds();
     let (from, to) = (from.unwrap_or(start), to.unwrap_or(end));
     if from >= to {
@@ -180,7 +236,11 @@ pub async fn total(
     let used = rows::used(tx, (tenant, only), (from, to), Some(metric)).await?;
     let sum: Decimal = used.iter().map(|row| row.amount).sum();
     let count = used.iter().map(|row| row.event_count).sum();
-    Ok((from, to, Quantity::from_decimal(sum), count))
+    let (aggregation, value) = match figures::of(tx, (tenant, only), (from, to), Some(metric)).await?.pop() {
+        Some(figure) => (figure.aggregation, figure.value),
+        None => (figures::defined(&subscription.definition, metric)?, None),
+    };
+    Ok(Total { from, to, aggregation, total: Quantity::from_decimal(value.unwrap_or(sum)), count })
 }
 
 /// The current period of a tenant; none where the caller sees no such tenant.
@@ -282,11 +342,20 @@ async fn limits(
         let total = counter.map_or(Decimal::ZERO, |counter| counter.total);
         let accrued = charges::accrue(total, &name, &segments, &own, &plans)?;
         let terms = plans.terms(&in_force.0, in_force.1, &name)?;
-        let allow_overages = plans.metric(&in_force.0, in_force.1, &name)?.is_some_and(|terms| terms.overage.is_some());
+        let found = plans.metric(&in_force.0, in_force.1, &name)?;
+        let allow_overages = found.is_some_and(|terms| terms.overage.is_some());
+        let defined = || found.map(|terms| terms.definition.aggregation.clone());
+        let aggregation = counter.map(CounterRow::tallied).transpose()?.unwrap_or_else(defined).unwrap_or_default();
         let standing = standing(counter, total, &terms);
         limits.insert(
             name,
-            MetricLimit { standing, allow_overages, accrued_minor: accrued.amount_minor, currency: accrued.currency },
+            MetricLimit {
+                aggregation,
+                standing,
+                allow_overages,
+                accrued_minor: accrued.amount_minor,
+                currency: accrued.currency,
+            },
         );
     }
     Ok(limits)

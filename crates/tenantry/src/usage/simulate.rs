@@ -1,8 +1,8 @@
 //! Recorded usage under another catalog: what it would have cost, beside what it was charged or has accrued.
 //!
 //! A tenant keeps its plan: the one of the same id in the other catalog, or the one that it is said to be called there.
-//! Periods belong to the month (UTC) in which they begin. Totals of segments are those that were recorded; each metric of
-//! a period is rounded once. The price of a plan counts for a period as it is in the catalog, by the plan that the period
+//! Periods belong to the month (UTC) in which they begin. Totals of segments are those that were recorded, or made
+//! anew from the events where the other catalog counts a metric in another way; each metric of a period is rounded once. The price of a plan counts for a period as it is in the catalog, by the plan that the period
 //! began under.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,7 @@ use super::books;
 use super::charges::{FALLBACK_CURRENCY, accrue, totals};
 use super::month::Month;
 use super::plans::PlanBook;
+use super::raw::{self, BySegment};
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::open::SegmentRow;
 use crate::storage::usage::recorded::{self, BegunPeriod, ChargedCounter};
@@ -93,6 +94,14 @@ pub enum Gap {
         plan_id: String,
         /// `month` or `year`.
         interval: String,
+    },
+    /// The catalog counts the metric in another way, and events that this needs have left.
+    #[error("`{metric}` is counted in another way in the catalog, and events of {month} have left")]
+    Archived {
+        /// The metric.
+        metric: String,
+        /// The first month (UTC) whose events have left.
+        month: String,
     },
     /// Amounts of two currencies cannot be compared.
     #[error("plan `{plan_id}` is in {new} in the catalog and in {old} now")]
@@ -174,7 +183,7 @@ impl Simulation<'_> {
             lines.entry(period.tenant_id).or_default().extend(self.plan_price(period, &page)?);
         }
         for row in &counters {
-            lines.entry(row.counter.tenant_id).or_default().push(self.overage(row, &page)?);
+            lines.entry(row.counter.tenant_id).or_default().push(self.overage(tx, row, &page).await?);
         }
         for lines in lines.values_mut() {
             lines.sort_by(|a, b| (a.period_start, a.what, &a.metric).cmp(&(b.period_start, b.what, &b.metric)));
@@ -221,14 +230,19 @@ impl Simulation<'_> {
     }
 
     /// The line of a counter.
-    fn overage(&self, row: &ChargedCounter, page: &Page) -> Result<Line, StoreError> {
+    async fn overage(&self, tx: &Tx, row: &ChargedCounter, page: &Page) -> Result<Line, StoreError> {
         let counter = &row.counter;
         let key = (counter.tenant_id, counter.metric.clone(), counter.period_start);
         let segments = page.segments.get(&(key.0, key.2)).map(Vec::as_slice).unwrap_or_default();
         let ended = page.ended.get(&key).map(Vec::as_slice).unwrap_or_default();
         let accrued = accrue(counter.total, &counter.metric, segments, ended, &page.plans)?;
         let current_minor = if counter.closed { row.charged_minor } else { accrued.amount_minor };
-        let (simulated, currency) = self.rerated(counter, segments, ended, (current_minor, accrued.currency))?;
+        let current = (current_minor, accrued.currency);
+        let (simulated, currency) = match self.recounted(tx, counter, segments).await? {
+            Ok(None) => self.rerated(counter, segments, (counter.total, ended), current)?,
+            Ok(Some(other)) => self.rerated(counter, segments, (other.total(), &other.amounts()), current)?,
+            Err(gap) => (Err(gap), current.1),
+        };
         Ok(Line {
             period_start: counter.period_start,
             what: What::Overage,
@@ -241,16 +255,37 @@ impl Simulation<'_> {
         })
     }
 
+    /// What the events come to where the other catalog counts the metric in another way; none where it counts as the
+    /// counter does, or does not name it.
+    async fn recounted(
+        &self,
+        tx: &Tx,
+        counter: &CounterRow,
+        segments: &[SegmentRow],
+    ) -> Result<Result<Option<BySegment>, Gap>, StoreError> {
+        let terms = self.catalog.plans().iter().find_map(|plan| plan.metrics.get(counter.metric.as_str()));
+        let Some(other) = terms.map(|terms| &terms.definition.aggregation) else { return Ok(Ok(None)) };
+        if *other == counter.tallied()?.unwrap_or_default() {
+            return Ok(Ok(None));
+        }
+        let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+        let found = raw::by_segment(tx, key, segments, other).await?;
+        Ok(match found.archived.first() {
+            Some(month) => Err(Gap::Archived { metric: counter.metric.clone(), month: month.clone() }),
+            None => Ok(Some(found)),
+        })
+    }
+
     fn rerated(
         &self,
         counter: &CounterRow,
         segments: &[SegmentRow],
-        ended: &[(i32, Decimal)],
+        (total, ended): (Decimal, &[(i32, Decimal)]),
         current: (i64, String),
     ) -> Result<(Result<Simulated, Gap>, String), StoreError> {
         let mut recorded: Vec<Recorded<'_>> = Vec::with_capacity(segments.len());
         let mut last = None;
-        for (segment, (start, end)) in segments.iter().zip(totals(counter.total, segments, ended)) {
+        for (segment, (start, end)) in segments.iter().zip(totals(total, segments, ended)) {
             let used = Quantity::from_decimal(end - start);
             let plan = match self.plan(&segment.plan_id) {
                 Ok(plan) => plan,

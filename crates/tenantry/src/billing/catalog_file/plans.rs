@@ -3,8 +3,9 @@
 use tenantry_domain::money::Currency;
 use tenantry_domain::plan::{Catalog, Plan, PlanId, Prices};
 
+use super::definitions::{self, Definitions};
 use super::table::{Field, Problems, Table};
-use super::{definitions, terms};
+use super::terms;
 
 /// What overage of free plans costs is in this currency, where the file names none.
 const FALLBACK_CURRENCY: &str = "usd";
@@ -26,7 +27,7 @@ struct Read<'d> {
 pub(super) fn catalog(mut document: Table<'_>, problems: &mut Problems<'_>) -> Option<Catalog> {
     let stated = document.take("currency").and_then(|field| Some((field.parsed::<Currency>(problems)?, field)));
     let plans = document.take("plans");
-    let metrics = document.take("metrics");
+    let definitions = document.take("metrics");
     document.finish(problems);
     let tables = match &plans {
         Some(field) => field.tables(problems)?,
@@ -36,20 +37,22 @@ pub(super) fn catalog(mut document: Table<'_>, problems: &mut Problems<'_>) -> O
         problems.add(None, "", &"has no plan; write at least one [[plans]] with default = true");
         return None;
     }
+    let definitions = definitions.map(|field| definitions::read(&field, problems)).unwrap_or_default();
     let known = stated.as_ref().map(|(currency, _)| *currency);
     let mut read: Vec<Read<'_>> =
-        (1..).zip(tables).map(|(number, table)| plan(number, table, known, problems)).collect();
+        (1..).zip(tables).map(|(number, table)| plan(number, table, (known, &definitions), problems)).collect();
     let currency = one_currency(stated, &read, problems)?;
     compare(&read, problems);
+    if problems.count() == 0 {
+        definitions::check_named(&definitions, &read.iter().filter_map(|read| read.plan.as_ref()), problems);
+    }
     if problems.count() > 0 {
         return None;
     }
     let plans = read.iter_mut().filter_map(|read| read.plan.take()).map(|plan| with_currency(plan, currency));
-    let catalog = Catalog::new(plans.collect()).map_err(|error| problems.add(None, "", &error)).ok()?;
-    match metrics {
-        Some(metrics) => definitions::with_definitions(catalog, &metrics, problems),
-        None => Some(catalog),
-    }
+    let catalog =
+        Catalog::new(plans.collect()).and_then(|catalog| catalog.with_dimensions(definitions::dimensions(definitions)));
+    catalog.map_err(|error| problems.add(None, "", &error)).ok()
 }
 
 /// A plan that sells overage without a price of its own says in which currency.
@@ -61,7 +64,12 @@ fn with_currency(mut plan: Plan, currency: Currency) -> Plan {
     plan
 }
 
-fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, problems: &mut Problems<'_>) -> Read<'d> {
+fn plan<'d>(
+    number: usize,
+    mut table: Table<'d>,
+    (stated, definitions): (Option<Currency>, &Definitions<'_>),
+    problems: &mut Problems<'_>,
+) -> Read<'d> {
     table.rename(format!("plan (number {number})"));
     let id = table
         .require("id", "id = \"pro\"", problems)
@@ -91,7 +99,7 @@ fn plan<'d>(number: usize, mut table: Table<'d>, stated: Option<Currency>, probl
         prices(table, stated, problems)
     });
     let metrics = table.take("metrics").and_then(|field| field.table(problems));
-    let metrics = metrics.map(|table| terms::metrics(table, problems)).unwrap_or_default();
+    let metrics = metrics.map(|table| terms::metrics(table, definitions, problems)).unwrap_or_default();
     table.finish(problems);
 
     if let (Some(field), Some(1..), None) = (&trial, trial_days, &prices) {

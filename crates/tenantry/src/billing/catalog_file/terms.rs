@@ -2,20 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use tenantry_domain::metric::MetricDefinition;
 use tenantry_domain::plan::{Allowance, MetricName, MetricTerms, Mode, OverageTerms, TermsError, Tier};
 
+use super::definitions::Definitions;
 use super::table::{Field, Problems, Table};
 
 /// Units that one rate may buy at most.
 const MAX_PER: i64 = 1_000_000_000_000;
 
 /// The metrics of a plan; those that are wrong are left out and noted.
-pub(super) fn metrics(table: Table<'_>, problems: &mut Problems<'_>) -> BTreeMap<MetricName, MetricTerms> {
+pub(super) fn metrics(
+    table: Table<'_>,
+    definitions: &Definitions<'_>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<MetricName, MetricTerms> {
     let mut metrics = BTreeMap::new();
     for (name, field) in table.into_fields() {
         let name = name.parse::<MetricName>().map_err(|error| field.wrong(error, problems)).ok();
         let terms = field.table(problems).and_then(|table| metric(table, problems));
-        if let (Some(name), Some(terms)) = (name, terms) {
+        if let (Some(name), Some(mut terms)) = (name, terms) {
+            if let Some(defined) = definitions.get(&name) {
+                terms.definition = defined.definition.clone();
+            }
+            if let Err(error) = terms.check() {
+                field.wrong(error, problems);
+            }
             metrics.insert(name, terms);
         }
     }
@@ -39,9 +51,10 @@ fn metric(mut table: Table<'_>, problems: &mut Problems<'_>) -> Option<MetricTer
             None
         }
     };
+    let definition = MetricDefinition::default();
     match terms {
-        Some(terms) => Some(MetricTerms { allowance: allowance?, overage: Some(terms?) }),
-        None => Some(MetricTerms { allowance: allowance?, overage: None }),
+        Some(terms) => Some(MetricTerms { allowance: allowance?, overage: Some(terms?), definition }),
+        None => Some(MetricTerms { allowance: allowance?, overage: None, definition }),
     }
 }
 

@@ -86,7 +86,10 @@ fn text(body: &ReportBody) -> String {
         return text;
     }
     let used = body.usage.iter().flat_map(|(metric, used)| {
-        used.by_user.iter().map(move |(user, amount)| [metric.clone(), user.clone(), amount.clone()])
+        // What is no sum is told as a whole.
+        let whole = used.by_user.is_empty().then(|| [metric.clone(), used.aggregation.to_owned(), used.total.clone()]);
+        let by_user = used.by_user.iter().map(move |(user, amount)| [metric.clone(), user.clone(), amount.clone()]);
+        by_user.chain(whole)
     });
     text.push_str(&table(["metric", "user", "used from - to"], used));
     text

@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::aggregated_books::{AGGREGATIONS, PARTS};
 use super::facts::{CounterRow, column};
 use crate::query;
 use crate::storage::{Query, StoreError, Tx};
@@ -31,7 +32,7 @@ query! {
             select tenant_id, metric, period_start, sum(total) as total, sum(event_count) as event_count
             from recorded group by tenant_id, metric, period_start
         ), counters as (
-            select tenant_id, metric, period_start, total, event_count
+            select tenant_id, metric, period_start, total, event_count, aggregation
             from tenantry.usage_counters where tenant_id = any ($1)
         )
         select tenant_id,
@@ -39,7 +40,8 @@ query! {
                       metric, period_start, coalesce(c.total::text, 'nothing'), coalesce(c.event_count, 0),
                       coalesce(e.total::text, '0'), coalesce(e.event_count, 0))
         from events e full join counters c using (tenant_id, metric, period_start)
-        where coalesce(e.total, 0) is distinct from c.total or coalesce(e.event_count, 0) is distinct from c.event_count
+        where (coalesce(e.total, 0) is distinct from c.total and coalesce(c.aggregation, 'sum') = 'sum')
+           or coalesce(e.event_count, 0) is distinct from c.event_count
         order by 1, 2";
     /// Of a month that has left the sums are known, not those of each hour and user.
     service ROLLUPS = "
@@ -311,11 +313,15 @@ query! {
         ), written as (
             select tenant_id, metric, period_start, sequence, amount
             from tenantry.usage_segment_amounts where tenant_id = any ($1)
+        ), tallied as (
+            select tenant_id, metric, period_start
+            from tenantry.usage_counters where tenant_id = any ($1) and aggregation <> 'sum'
         )
         select tenant_id, format('%s in segment %s of the period from %s: written %s, events say %s', metric, sequence,
                                  period_start, coalesce(w.amount, 0), coalesce(e.amount, 0))
         from events e full join written w using (tenant_id, metric, period_start, sequence)
         where coalesce(e.amount, 0) <> coalesce(w.amount, 0)
+          and (tenant_id, metric, period_start) not in (select tenant_id, metric, period_start from tallied)
         order by 1, 2";
     service HOLDS = "
         with open as (
@@ -441,6 +447,8 @@ query! {
 /// The books that one statement each can judge.
 const BOOKS: &[(&str, &Query)] = &[
     ("counters", &COUNTERS),
+    ("aggregations", &AGGREGATIONS),
+    ("parts", &PARTS),
     ("rollups", &ROLLUPS),
     ("day_rollups", &DAY_ROLLUPS),
     ("user_totals", &USER_TOTALS),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tenantry_domain::metric::Aggregation;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -101,6 +102,14 @@ pub struct CounterRow {
 }
 
 impl CounterRow {
+    /// What its events make, where that is more than a sum.
+    pub fn tallied(&self) -> Result<Option<Aggregation>, StoreError> {
+        if self.aggregation == "sum" {
+            return Ok(None);
+        }
+        self.aggregation.parse().map(Some).map_err(|error| StoreError::corrupt("aggregation of a counter", error))
+    }
+
     pub(super) fn from_row(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
             tenant_id: row.try_get("tenant_id").map_err(column)?,
@@ -140,10 +149,12 @@ pub struct OriginalRow {
     pub occurred_at: Timestamp,
     /// Who used it.
     pub user_id: Option<Uuid>,
+    /// Its id; nil where it has left.
+    pub id: Uuid,
+    /// Its metadata, as stored; null where it has left.
+    pub metadata: serde_json::Value,
     /// The correction that took it back already.
     pub reversed_by: Option<String>,
-    /// What it said of itself.
-    pub metadata: serde_json::Value,
 }
 
 pub(super) fn column(error: tokio_postgres::Error) -> StoreError {
@@ -173,7 +184,7 @@ query! {
             and c.period_end > wanted.earliest";
     service ORIGINALS = "
         select k.tenant_id, k.idempotency_key, coalesce(u.kind, 'archived'), k.metric, coalesce(u.amount, 0), k.occurred_at,
-               u.user_id, k.reversed_by, coalesce(u.metadata, '{}')
+               u.user_id, k.reversed_by, coalesce(u.id, '00000000-0000-0000-0000-000000000000'), coalesce(u.metadata, 'null')
         from unnest($1::uuid[], $2::text[]) as wanted (tenant_id, idempotency_key)
         join tenantry.usage_keys k on k.tenant_id = wanted.tenant_id and k.idempotency_key = wanted.idempotency_key
         left join tenantry.tenant_usage u on u.tenant_id = k.tenant_id and u.metric = k.metric
@@ -246,7 +257,8 @@ pub async fn originals(tx: &Tx, tenants: &[Uuid], keys: &[&str]) -> Result<Vec<O
                 occurred_at: row.try_get(5).map_err(column)?,
                 user_id: row.try_get(6).map_err(column)?,
                 reversed_by: row.try_get(7).map_err(column)?,
-                metadata: row.try_get(8).map_err(column)?,
+                id: row.try_get(8).map_err(column)?,
+                metadata: row.try_get(9).map_err(column)?,
             })
         })
         .collect()

@@ -84,6 +84,8 @@ pub struct NewCounter {
     pub hard_limit: Option<Decimal>,
     /// Up to this total nobody watches what it costs.
     pub sure_limit: Option<Decimal>,
+    /// What the total is of the events, as its text.
+    pub aggregation: String,
 }
 
 query! {
@@ -121,11 +123,11 @@ query! {
     service INSERT_COUNTERS = "
         insert into tenantry.usage_counters
             (tenant_id, metric, period_start, period_end, segment_sequence, segment_start, closed, historic, in_plan,
-             included, hard_limit, sure_limit, dimensions, dimensions_since)
+             included, hard_limit, sure_limit, aggregation, dimensions, dimensions_since)
         select wanted.*, d.names, case when d.names is not null then '2000-01-01T00:00:00Z'::timestamptz end
         from unnest(
             $1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::timestamptz[],
-            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::numeric[])
+            $7::boolean[], $8::boolean[], $9::boolean[], $10::numeric[], $11::numeric[], $12::numeric[], $13::text[])
             as wanted (tenant_id, metric)
         left join tenantry.usage_dimensions d on d.metric = wanted.metric and d.names <> '{}'
         on conflict do nothing";
@@ -230,6 +232,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
     let included: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.included).collect();
     let limits: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.hard_limit).collect();
     let sure: Vec<Option<Decimal>> = counters.iter().map(|counter| counter.sure_limit).collect();
+    let aggregations: Vec<&str> = counters.iter().map(|counter| counter.aggregation.as_str()).collect();
     tx.execute(
         &INSERT_COUNTERS,
         &[
@@ -245,6 +248,7 @@ pub async fn insert_counters(tx: &Tx, counters: &[NewCounter]) -> Result<(), Sto
             &included,
             &limits,
             &sure,
+            &aggregations,
         ],
     )
     .await?;

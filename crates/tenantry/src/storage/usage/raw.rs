@@ -48,8 +48,9 @@ pub struct LineRow {
 }
 
 query! {
+    /// Amounts of a metric that is no sum may come to more than any total: cut where a decimal ends.
     both SUM = "
-        select coalesce(sum(amount), 0), count(*), count(*) filter (where kind = 'reversal')
+        select least(coalesce(sum(amount), 0), 79000000000000000000), count(*), count(*) filter (where kind = 'reversal')
         from tenantry.tenant_usage
         where tenant_id = $1 and metric = $2 and period_start = $3 and occurred_at >= $4 and occurred_at < $5";
     both FIRST = "
@@ -78,7 +79,7 @@ query! {
                       where a.tenant_id = $3 and a.metric = $4 and a.period_start = $5 and a.month = month at time zone 'UTC')
         order by 1";
     both COUNTED = "
-        select event_count, aggregation from tenantry.usage_counters
+        select event_count, aggregation, period_end from tenantry.usage_counters
         where tenant_id = $1 and metric = $2 and period_start = $3";
 }
 
@@ -141,8 +142,26 @@ pub async fn months_elsewhere(
         .collect()
 }
 
-/// How many events a counter has accepted, and how it makes a total of them; none where there is no such counter.
-pub async fn counted(tx: &Tx, key: CounterKey<'_>) -> Result<Option<(i64, String)>, StoreError> {
+/// A counter, as far as it is needed to read its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CountedRow {
+    /// How many events it has accepted.
+    pub events: i64,
+    /// What its total is of them.
+    pub aggregation: String,
+    /// First instant after its period.
+    pub period_end: Timestamp,
+}
+
+/// A counter; none where there is no such.
+pub async fn counted(tx: &Tx, key: CounterKey<'_>) -> Result<Option<CountedRow>, StoreError> {
     let row = tx.opt(&COUNTED, &[&key.0, &key.1, &key.2]).await?;
-    row.map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?))).transpose()
+    row.map(|row| {
+        Ok(CountedRow {
+            events: row.try_get(0).map_err(column)?,
+            aggregation: row.try_get(1).map_err(column)?,
+            period_end: row.try_get(2).map_err(column)?,
+        })
+    })
+    .transpose()
 }

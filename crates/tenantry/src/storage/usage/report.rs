@@ -28,7 +28,8 @@ query! {
     /// than 31 days. An hour or day that holds the boundary of two periods has a row in each: a row begins where its
     /// part does. Where days are folded the span is taken from the midnight next to its begin to the one next to its
     /// end, in days; hours are added where that is too little, and taken away where it is too much. Where these are
-    /// most of the days of the period, they are its total less the other days.
+    /// most of the days of the period, they are its total less the other days. Of metrics that are no sums the amounts
+    /// may come to more than any total: cut where a decimal ends.
     both USED = "
         with spans as materialized (
             select c.tenant_id, c.metric, c.period_start, c.folded_until, days.first_day,
@@ -49,7 +50,7 @@ query! {
                        > date_trunc('day', folded_until, 'UTC') - date_trunc('day', period_start, 'UTC') as is_most
             from spans s
         )
-        select metric, user_id, sum(amount), sum(event_count)::bigint
+        select metric, user_id, least(sum(amount), 79000000000000000000), sum(event_count)::bigint
         from (
             select r.metric, r.user_id, r.amount, r.event_count
             from chosen s join tenantry.usage_user_totals r using (tenant_id, metric, period_start)
@@ -109,7 +110,7 @@ query! {
             where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
               and c.period_end > $2 and ($4::text is null or c.metric = $4)
         )
-        select metric, at, sum(amount), sum(event_count)::bigint
+        select metric, at, least(sum(amount), 79000000000000000000), sum(event_count)::bigint
         from (
             select r.metric, r.day as at, r.amount, r.event_count
             from spans s join tenantry.usage_day_rollups r using (tenant_id, metric, period_start)
@@ -153,13 +154,13 @@ query! {
             where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
               and c.period_end > $2 and ($4::text is null or c.metric = $4)
         )
-        select r.metric, r.hour, r.amount, r.event_count
+        select r.metric, r.hour, least(r.amount, 79000000000000000000), r.event_count
         from spans s
         join tenantry.usage_hour_totals r on r.tenant_id = s.tenant_id and r.metric = s.metric
             and r.period_start = s.period_start
             and r.hour > $2::timestamptz - interval '1 hour' and r.hour < $3 and greatest(r.hour, r.period_start) >= $2
         union all
-        select r.metric, r.hour, sum(r.amount), sum(r.event_count)::bigint
+        select r.metric, r.hour, least(sum(r.amount), 79000000000000000000), sum(r.event_count)::bigint
         from spans s
         join tenantry.usage_rollups r on r.tenant_id = s.tenant_id and r.metric = s.metric
             and r.period_start = s.period_start
@@ -183,7 +184,7 @@ query! {
               and c.period_end > $2 and ($4::text is null or c.metric = $4)
               and $5::text = any (c.dimensions)
         )
-        select metric, value, sum(amount), sum(event_count)::bigint
+        select metric, value, least(sum(amount), 79000000000000000000), sum(event_count)::bigint
         from (
             select r.metric, r.value, r.amount, r.event_count
             from spans s join tenantry.usage_dimension_day_rollups r using (tenant_id, metric, period_start)
@@ -231,6 +232,17 @@ query! {
         select set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
                set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
                set_config('enable_sort', 'off', true)";
+    /// The latest counter of each metric among those that [`USED`] looks at.
+    both COUNTED = "
+        select distinct on (c.metric) c.metric, c.aggregation, c.period_start, c.period_end, c.total
+        from tenantry.usage_counters c
+        where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
+          and c.period_end > $2 and ($4::text is null or c.metric = $4)
+        order by c.metric, c.period_start desc";
+    both LEFT_OF = "
+        select max(date_trunc('month', month + interval '40 days', 'UTC')) from tenantry.usage_archives
+        where tenant_id = $1 and metric = $2 and month < $4 and date_trunc('month', month + interval '40 days', 'UTC') > $3
+          and event_count > 0";
     both IS_BOUND = "
         select exists (select from tenantry.usage_periods
                        where tenant_id = $1 and (period_start = $2 or period_end = $2))";
@@ -253,6 +265,16 @@ query! {
 pub async fn plan(tx: &Tx) -> Result<(), StoreError> {
     tx.one(&PLAN, &[]).await?;
     Ok(())
+}
+
+/// The end of the last month (UTC) that touches `[from, to)` and of which events of a metric have left; none where all
+/// are there.
+pub async fn left_of(
+    tx: &Tx,
+    (tenant, metric): (Uuid, &str),
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Option<Timestamp>, StoreError> {
+    tx.one(&LEFT_OF, &[&tenant, &metric, &from, &to]).await?.try_get(0).map_err(column)
 }
 
 /// Sums per metric and user of `[from, to)`, in no order; both must be whole hours or bounds of periods. `only` leaves
@@ -340,6 +362,40 @@ pub async fn declared(
         .await?
         .iter()
         .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
+        .collect()
+}
+
+/// A counter, as far as it tells how a metric is counted.
+#[derive(Debug, Clone)]
+pub struct CountedRow {
+    /// The metric.
+    pub metric: String,
+    /// What the total is of the events, as text.
+    pub aggregation: String,
+    /// Bounds of its period.
+    pub period: (Timestamp, Timestamp),
+    /// Its total.
+    pub total: Decimal,
+}
+
+/// The latest counter of each metric, or of one, whose period touches `[from, to)`.
+pub async fn counted(
+    tx: &Tx,
+    tenant: Uuid,
+    (from, to): (Timestamp, Timestamp),
+    metric: Option<&str>,
+) -> Result<Vec<CountedRow>, StoreError> {
+    tx.rows(&COUNTED, &[&tenant, &from, &to, &metric])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(CountedRow {
+                metric: row.try_get(0).map_err(column)?,
+                aggregation: row.try_get(1).map_err(column)?,
+                period: (row.try_get(2).map_err(column)?, row.try_get(3).map_err(column)?),
+                total: row.try_get(4).map_err(column)?,
+            })
+        })
         .collect()
 }
 

@@ -36,6 +36,10 @@ query! {
         where tenant_id = $1 and metric = any ($2) and period_start = $3 and occurred_at >= $4
           and occurred_at < coalesce($5, 'infinity'::timestamptz)
         group by metric";
+    service EVENTS_FROM = "
+        select metric, count(*) from tenantry.tenant_usage
+        where tenant_id = $1 and metric = any ($2) and period_start = $3 and occurred_at >= $4
+        group by metric";
     service SET_COUNTER_TERMS = "
         update tenantry.usage_counters
         set segment_sequence = $4, segment_start = $5, in_plan = $6, included = $7, hard_limit = $8,
@@ -120,16 +124,43 @@ pub async fn used_between(
     since: Timestamp,
     until: Option<Timestamp>,
 ) -> Result<Vec<(String, Decimal, i64)>, StoreError> {
-    if retention::have_left(tx, (tenant, period_start), metrics, since).await? {
-        let detail = format!("events of the period from {period_start} were archived: nothing changes at {since}");
-        return Err(StoreError::corrupt("usage", detail));
-    }
+    all_are_here(tx, (tenant, period_start), metrics, since).await?;
     tx.rows(&USED_BETWEEN, &[&tenant, &metrics, &period_start, &since, &until])
         .await?
         .iter()
         .map(|row| {
             Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?, row.try_get(2).map_err(column)?))
         })
+        .collect()
+}
+
+/// Fails where events of a period from an instant on have left.
+pub async fn all_are_here(
+    tx: &Tx,
+    (tenant, period_start): (Uuid, Timestamp),
+    metrics: &[&str],
+    since: Timestamp,
+) -> Result<(), StoreError> {
+    if retention::have_left(tx, (tenant, period_start), metrics, since).await? {
+        let detail = format!("events of the period from {period_start} were archived: nothing changes at {since}");
+        return Err(StoreError::corrupt("usage", detail));
+    }
+    Ok(())
+}
+
+/// How many events this period has from an instant on, per metric; none of a metric without any. Fails where events
+/// have left of which that cannot be told.
+pub async fn events_from(
+    tx: &Tx,
+    (tenant, period_start): (Uuid, Timestamp),
+    metrics: &[&str],
+    since: Timestamp,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    all_are_here(tx, (tenant, period_start), metrics, since).await?;
+    tx.rows(&EVENTS_FROM, &[&tenant, &metrics, &period_start, &since])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get(0).map_err(column)?, row.try_get(1).map_err(column)?)))
         .collect()
 }
 
@@ -187,7 +218,8 @@ pub async fn set_period_bounds(
 }
 
 /// Moves one metric's events at or after the start of the new period into it, with totals and rollups. Both
-/// counters must exist and be locked. `moved` is what [`used_between`] said.
+/// counters must exist and be locked. `moved` is what [`used_between`] said; of a total that is no sum 0 is moved, and it
+/// is computed anew.
 pub async fn move_events(
     tx: &Tx,
     from: (Uuid, &str, Timestamp),

@@ -5,6 +5,9 @@
 //! period would be lost with a subscription that is ended at once, count as nothing where it takes back, and be priced
 //! by the tiers and the plan of another month.
 //!
+//! The change of a quantity is an amount whatever the metric's figure is, a sum or another: the meter adds the changes up
+//! to it.
+//!
 //! A month with more than one set of terms becomes an item, too: Stripe would price all of it by the last ones, and what
 //! is taken back later by ours.
 //!

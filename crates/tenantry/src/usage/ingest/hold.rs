@@ -86,7 +86,11 @@ impl Recorder {
         let mut facts = facts::read(tx, &[Need::of(&actor, &event)], now).await?;
         let preparation = prepare((0, event.content_hash()), &actor, &event, &facts, self.settings.late_window);
         if let Preparation::Done(outcome) = preparation {
-            return Err(HoldError::declined(outcome));
+            // What an event of such a metric would lack does not matter: it cannot be held in any case.
+            return Err(match not_supported(new, &facts, now) {
+                Some(error) if matches!(outcome, Outcome::Invalid(_)) => error,
+                _ => HoldError::declined(outcome),
+            });
         }
         let ticket = match claim {
             Claim::Replay(kept) => return Ok(Tried::Done(Ok(Answer::Replayed(kept)))),
@@ -113,14 +117,14 @@ impl Recorder {
         };
         let [prepared] = ready;
         let index = prepared.counter;
-        if facts.counters[index].aggregation != "sum" {
-            return Err(HoldError::NotSupported(facts.counters[index].aggregation.clone()));
+        if let Some(error) = not_supported(new, &facts, now) {
+            return Err(error);
         }
         if let Some(refused) = locked::judge(&prepared, &facts.counters[index], facts.counters[index].total) {
             self.count_refusal(tx, &refused, index, &facts, now).await?;
             return Ok(Tried::Done(Err(HoldError::declined(refused))));
         }
-        if let Err(cap) = spend.weigh(&prepared, &facts.counters[index]) {
+        if let Err(cap) = spend.weigh(&prepared, &facts.counters[index], None) {
             let standing = answer(&facts.counters[index], facts.counters[index].total, None);
             let mut refused = Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), standing);
             spend.tell(tx, &Sources { env: &self.env, now }).await?;
@@ -186,6 +190,12 @@ impl Recorder {
         }
         Ok(None)
     }
+}
+
+/// Why the metric cannot be held as it is counted now, where it cannot.
+fn not_supported(new: &NewHold, facts: &Facts, now: Timestamp) -> Option<HoldError> {
+    let counter = &facts.counters[facts.counter_at(new.tenant_id, &new.metric, now)?];
+    (counter.aggregation != "sum").then(|| HoldError::NotSupported(counter.aggregation.clone()))
 }
 
 fn stepped_back(error: &HoldError) -> bool {

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Invalid, Outcome, Refusal};
-use super::super::{charges, holds};
+use super::super::{charges, holds, recount};
 use super::facts::Facts;
 use super::notices::{self, Change};
 use super::prepare::{Claim, Prepared, reversal_of_reversal, unknown_key};
 use super::spend::{self, CounterKey, Spend};
+use super::tallies::Tallies;
 use super::{Sources, answer, same_content};
 use super::{columns, further};
 use crate::storage::usage::facts::CounterRow;
@@ -54,7 +55,8 @@ pub(super) async fn write(
     let Some(spend) = Spend::read(tx, &watchable, facts, sources.now).await? else { return Ok(Tried::Changed) };
     let segments = segments_of_late(tx, &prepared, facts).await?;
     let keeps_originals = prepared.iter().any(|event| event.claim == Claim::InGroup);
-    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, spend);
+    let tallies = Tallies::load(tx, &prepared, ids, facts, (&segments, &spend)).await?;
+    let mut decision = Decision::new(known_keys(tx, &prepared, group).await?, keeps_originals, (tallies, spend));
     for event in &mut prepared {
         if !decision.decide(event, group[event.index], facts) {
             return Ok(Tried::Changed);
@@ -67,7 +69,7 @@ pub(super) async fn write(
         (a.tenant_id, a.key.as_str()).cmp(&(b.tenant_id, b.key.as_str()))
     });
     if !accepted.is_empty() {
-        let events = columns::events(&accepted, group, ids, facts);
+        let events = columns::events(&accepted, group, decision.tallies.ids(), facts);
         commit::set_lock_timeout(tx, KEY_LOCK_TIMEOUT).await?;
         if !commit::claim_keys(tx, &columns::keys(&accepted, group, facts)).await?.is_empty() {
             return Ok(Tried::Changed);
@@ -79,9 +81,13 @@ pub(super) async fn write(
         commit::insert_events(tx, &events, sources.now).await?;
         commit::add_rollups(tx, &columns::rollups(&accepted, facts)).await?;
         rollups::add(tx, &further::sums(&accepted, facts)).await?;
-        commit::add_segment_amounts(tx, &late_amounts(&accepted, facts, &segments)).await?;
+        let late = late_amounts(&accepted, &decision.tallies, facts, &segments);
+        commit::add_segment_amounts(tx, &late).await?;
+        decision.tallies.write(tx, &accepted, facts).await?;
+        recount::segments(tx, &late_figures(&accepted, facts)).await?;
     }
-    let sums = columns::sums(&accepted);
+    let mut sums = columns::sums(&accepted);
+    decision.tallies.settle(&mut sums, facts);
     write_counters(tx, &sums, &decision.refused, facts, sources).await?;
     decision.spend.tell(tx, sources).await?;
     adjust_closed(tx, &sums, facts, sources).await?;
@@ -126,18 +132,22 @@ pub(super) async fn lock(
     let starts: Vec<Timestamp> = wanted.iter().map(|key| key.2).collect();
     let mut locked = commit::lock_counters(tx, &tenants, &metrics, &starts).await?;
     holds::expire(tx, &mut locked, now).await?;
-    let metric_of: Vec<String> = prepared.iter().map(|event| facts.counters[event.counter].metric.clone()).collect();
+    let prepared_for: Vec<(String, String)> = prepared
+        .iter()
+        .map(|event| &facts.counters[event.counter])
+        .map(|counter| (counter.metric.clone(), counter.aggregation.clone()))
+        .collect();
     facts.put_counters(locked);
-    for (event, metric) in prepared.iter_mut().zip(metric_of) {
+    for (event, (metric, aggregation)) in prepared.iter_mut().zip(prepared_for) {
         match facts.counter_at(group[event.index].tenant_id, &metric, event.place()) {
-            Some(counter) => event.counter = counter,
-            None => return Ok(false),
+            Some(counter) if facts.counters[counter].aggregation == aggregation => event.counter = counter,
+            _ => return Ok(false),
         }
     }
     Ok(true)
 }
 
-type PeriodSegments = HashMap<(Uuid, Timestamp), Vec<SegmentRow>>;
+pub(super) type PeriodSegments = HashMap<(Uuid, Timestamp), Vec<SegmentRow>>;
 
 /// The segments of the periods in which some event lies before the current segment.
 async fn segments_of_late(tx: &Tx, prepared: &[Prepared], facts: &Facts) -> Result<PeriodSegments, StoreError> {
@@ -156,16 +166,27 @@ async fn segments_of_late(tx: &Tx, prepared: &[Prepared], facts: &Facts) -> Resu
     Ok(by_period)
 }
 
-/// What events before the current segment add to the segments that have ended.
+/// The counters that are no sums in which some event lies before the current segment.
+fn late_figures(accepted: &[&Prepared], facts: &Facts) -> Vec<CounterRow> {
+    let late: BTreeSet<usize> = accepted
+        .iter()
+        .filter(|event| event.occurred_at < facts.counters[event.counter].segment_start)
+        .map(|event| event.counter)
+        .collect();
+    late.into_iter().map(|index| facts.counters[index].clone()).filter(|row| row.aggregation != "sum").collect()
+}
+
+/// What events before the current segment add to the segments that have ended, of sums.
 fn late_amounts(
     accepted: &[&Prepared],
+    tallies: &Tallies,
     facts: &Facts,
     segments: &PeriodSegments,
 ) -> Vec<((Uuid, String, Timestamp), i32, Decimal)> {
     let mut sums: BTreeMap<((Uuid, String, Timestamp), i32), Decimal> = BTreeMap::new();
     for event in accepted {
         let counter = &facts.counters[event.counter];
-        if event.occurred_at >= counter.segment_start {
+        if event.occurred_at >= counter.segment_start || tallies.has(event.counter) {
             continue;
         }
         let sequence = segments
@@ -248,6 +269,8 @@ type KnownKeys = HashMap<(Uuid, String), (Uuid, Timestamp, bool)>;
 /// Decides events one after the other against running totals.
 struct Decision {
     known: KnownKeys,
+    /// The counters that are no sums.
+    tallies: Tallies,
     /// Whether some correction takes back an event of the group.
     keeps_originals: bool,
     added: HashMap<usize, Decimal>,
@@ -271,9 +294,10 @@ enum Original<'a> {
 }
 
 impl Decision {
-    fn new(known: KnownKeys, keeps_originals: bool, spend: Spend) -> Self {
+    fn new(known: KnownKeys, keeps_originals: bool, (tallies, spend): (Tallies, Spend)) -> Self {
         Self {
             known,
+            tallies,
             keeps_originals,
             added: HashMap::new(),
             reversed: BTreeSet::new(),
@@ -291,7 +315,8 @@ impl Decision {
             match self.original(raw.tenant_id, reverses) {
                 Original::Here(original) => {
                     let taken = original.taken_back();
-                    (event.counter, event.amount) = (taken.counter, taken.amount);
+                    event.original = self.tallies.id_of(taken.index);
+                    (event.counter, event.amount, event.part) = (taken.counter, taken.amount, taken.part);
                     (event.occurred_at, event.user_id) = (taken.occurred_at, taken.user_id);
                     event.of_original = Some(taken.metadata);
                 }
@@ -345,10 +370,12 @@ impl Decision {
         } else if let Some(refused) = self.refuse(event, counter, total) {
             return refused;
         }
-        match self.spend.weigh(event, counter) {
+        let growth = self.tallies.count(event);
+        match self.spend.weigh(event, counter, growth.as_ref()) {
             Ok(Some(weighed)) => self.spend.take(counter, &weighed),
             Ok(None) => {}
             Err(cap) => {
+                self.tallies.undo(event);
                 let answer = answer(counter, total, None);
                 return Outcome::Refused(Refusal::SpendCapExceeded(Some(cap)), answer);
             }
@@ -356,18 +383,22 @@ impl Decision {
         if let Content::Reversal { reverses } = &raw.content {
             self.reversed.insert((raw.tenant_id, reverses.clone()));
         }
-        *self.added.entry(event.counter).or_default() += event.amount;
+        let added = growth.map_or(event.amount, |growth| growth.total());
+        *self.added.entry(event.counter).or_default() += added;
         if self.keeps_originals {
             let is_usage = matches!(raw.content, Content::Usage { .. });
             self.here.insert(key.clone(), (event.clone(), is_usage));
         }
         self.known.insert(key, (event.content_hash, event.occurred_at, raw.timestamp.is_some()));
         self.accepted.insert(event.index);
-        Outcome::Accepted(answer(counter, total + event.amount, None))
+        Outcome::Accepted(answer(counter, total + added, None))
     }
 
     fn refuse(&mut self, event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
-        let refused = judge(event, counter, total)?;
+        let refused = match self.tallies.judge(event, counter) {
+            Some(judged) => verdict(judged, counter, total),
+            None => judge(event, counter, total),
+        }?;
         if matches!(refused, Outcome::Refused(..)) {
             *self.refused.entry(event.counter).or_default() += 1;
         }
@@ -375,17 +406,23 @@ impl Decision {
     }
 }
 
-/// Why usage on top of a locked counter's total, and of what it holds, is not accepted, if it is not.
+/// Why usage on top of a locked counter's total, a sum, and of what it holds, is not accepted, if it is not.
 pub(super) fn judge(event: &Prepared, counter: &CounterRow, total: Decimal) -> Option<Outcome> {
     if event.is_reserved() {
         return None;
     }
     let after = total + counter.held + event.amount;
-    if counter.hard_limit.is_some_and(|limit| after > limit) {
+    let is_over = counter.hard_limit.is_some_and(|limit| after > limit);
+    verdict((is_over, after <= Quantity::TOTAL_CEILING.as_decimal()), counter, total)
+}
+
+/// The answer where usage would be above the limit, or no longer exact.
+fn verdict((is_over, is_exact): (bool, bool), counter: &CounterRow, total: Decimal) -> Option<Outcome> {
+    if is_over {
         let reason = if counter.in_plan { Refusal::UsageLimitExceeded } else { Refusal::MetricNotInPlan };
         return Some(Outcome::Refused(reason, answer(counter, total, None)));
     }
-    (after > Quantity::TOTAL_CEILING.as_decimal()).then(|| {
+    (!is_exact).then(|| {
         Outcome::Invalid(Invalid::new(
             "total_too_large",
             "amount",

@@ -21,6 +21,7 @@ mod repeats;
 mod settle;
 mod spend;
 mod standing;
+mod tallies;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;

@@ -9,6 +9,7 @@ use super::super::event::{Content, NewEvent};
 use super::super::holds;
 use super::super::outcome::{Invalid, Outcome};
 use super::facts::{Facts, Reach};
+use super::tallies;
 use crate::storage::usage::facts::CounterRow;
 use crate::tenancy::Actor;
 
@@ -34,6 +35,10 @@ pub(super) struct Prepared {
     pub(super) metadata: serde_json::Value,
     /// Of a correction: what the event that it takes back said of itself.
     pub(super) of_original: Option<serde_json::Value>,
+    /// The part of a figure that is no sum in which it counts; empty where there are none.
+    pub(super) part: String,
+    /// Of a correction the id of what it takes back, where that was recorded before its group.
+    pub(super) original: Option<Uuid>,
     pub(super) claim: Claim,
 }
 
@@ -108,12 +113,6 @@ pub(super) fn prepare(
             None => return Preparation::NeedsOriginal(role),
         },
     };
-    let of_original = match &event.content {
-        Content::Usage { .. } => None,
-        Content::Reversal { reverses } => {
-            facts.original(event.tenant_id, reverses).map(|original| original.metadata.clone())
-        }
-    };
     let may_go_back =
         matches!(actor, Actor::ServiceKey(_) | Actor::System) || matches!(event.content, Content::Reversal { .. });
     if let Some(refused) = outside_time(event, occurred_at, may_go_back, late_window) {
@@ -125,6 +124,16 @@ pub(super) fn prepare(
     if let Some(invalid) = too_late(&facts.counters[counter], event.received_at, may_go_back, late_window) {
         return Preparation::TooOld(invalid);
     }
+    let metadata = stored_metadata(event, facts, role);
+    let original = match &event.content {
+        Content::Reversal { reverses } => facts.original(event.tenant_id, reverses),
+        Content::Usage { .. } => None,
+    };
+    let counted = original.map_or(&metadata, |original| &original.metadata);
+    let part = match tallies::part_of(&facts.counters[counter], occurred_at, counted) {
+        Ok(part) => part,
+        Err(missing) => return invalid("metadata_field_required", "metadata", &missing.to_string()),
+    };
     Preparation::Ready(Prepared {
         index,
         content_hash,
@@ -132,8 +141,10 @@ pub(super) fn prepare(
         counter,
         amount,
         user_id,
-        metadata: stored_metadata(event, facts, role),
-        of_original,
+        metadata,
+        of_original: original.map(|original| original.metadata.clone()),
+        part,
+        original: original.map(|original| original.id),
         claim: Claim::Any,
     })
 }

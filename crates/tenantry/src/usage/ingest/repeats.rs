@@ -55,6 +55,8 @@ pub(super) async fn find(
             user_id: None,
             metadata: serde_json::Value::Null,
             of_original: None,
+            part: String::new(),
+            original: None,
             claim: Claim::RepeatOnly(at, invalid),
         });
     }

@@ -130,6 +130,9 @@ impl Recorder {
             user_id: hold.user_id,
             metadata: both(metadata, &hold.metadata),
             of_original: None,
+            // Holds are of sums, which have no parts.
+            part: String::new(),
+            original: None,
             claim: Claim::Settles(hold.amount),
         };
         let months = self.unknown_months(std::slice::from_ref(&prepared));

@@ -20,6 +20,7 @@ use super::super::spend::watch::{self, Watched};
 use super::Sources;
 use super::facts::Facts;
 use super::prepare::Prepared;
+use super::tallies::Growth;
 use crate::storage::usage::facts::CounterRow;
 use crate::storage::usage::spend as rows;
 use crate::storage::{StoreError, Tx};
@@ -105,18 +106,36 @@ impl Spend {
     }
 
     /// What an event would make its metric cost, where its tenant watches that; or the cap that refuses it. What was
-    /// held is refused by none.
-    pub(super) fn weigh(&mut self, event: &Prepared, counter: &CounterRow) -> Result<Option<Weighed>, SpendCap> {
+    /// held is refused by none, and neither is what makes no figure grow. Of what is no sum `growth` is weighed.
+    pub(super) fn weigh(
+        &mut self,
+        event: &Prepared,
+        counter: &CounterRow,
+        growth: Option<&Growth>,
+    ) -> Result<Option<Weighed>, SpendCap> {
         let Some(judged) = self.periods.get_mut(&(counter.tenant_id, counter.period_start)) else { return Ok(None) };
-        let weighed = weighed(&judged.period, event.occurred_at, counter, Quantity::from_decimal(event.amount));
+        let weighed = match growth {
+            None => weighed(&judged.period, event.occurred_at, counter, Quantity::from_decimal(event.amount)),
+            Some(growth) => {
+                let current = (judged.period.last_segment(), growth.current);
+                let changes = growth.ended.iter().copied().chain([current]);
+                let changes = changes.map(|(segment, grown)| (segment, Quantity::from_decimal(grown))).collect();
+                judged.period.spend.weigh_all(&counter.metric, changes)
+            }
+        };
         match passed(&judged.period, weighed.as_ref()) {
             None => Ok(weighed),
-            Some(_) if event.is_reserved() => Ok(weighed),
+            Some(_) if event.is_reserved() || growth.is_some_and(|growth| !growth.is_growth()) => Ok(weighed),
             Some(cap) => {
                 judged.refused_by.insert(cap.of_metric.then(|| counter.metric.clone()));
                 Err(cap)
             }
         }
+    }
+
+    /// Whether the period of a counter is one whose tenant watches what it costs.
+    pub(super) fn watches(&self, counter: &CounterRow) -> bool {
+        self.periods.contains_key(&(counter.tenant_id, counter.period_start))
     }
 
     /// Counts an event that was accepted.

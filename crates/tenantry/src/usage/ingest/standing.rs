@@ -1,15 +1,23 @@
 //! Where tenants stand, for a round of checks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use tenantry_domain::limit::Outlook;
+use tenantry_domain::metric::Aggregation;
 use tenantry_domain::permission::Permission;
+use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::super::check::{Question, Verdict};
 use super::super::opening::{self, Wanted};
 use super::super::spend::period::{self, Period, PeriodKey};
 use super::facts::{self, Facts, Need, Reach, Subject};
+use super::tallies;
 use super::{Recorder, answer, spend};
+use crate::storage::usage::aggregated::{self, Around, CounterKey, PartRow};
+use crate::storage::usage::facts::CounterRow;
 use crate::storage::{StoreError, Tx};
 
 impl Recorder {
@@ -31,27 +39,20 @@ impl Recorder {
         loop {
             let tx = self.db.read_as_service("check_usage", &tenants).await?;
             let facts = facts::read(&tx, &needs, self.env.clock.now()).await?;
+            let slots = slots(&tx, questions, &facts).await?;
             let watched = self.watched(&tx, questions, &facts).await?;
             tx.rollback().await?;
             let mut missing = BTreeSet::new();
             let mut verdicts = Vec::with_capacity(questions.len());
-            for question in questions {
+            for (position, question) in questions.iter().enumerate() {
                 let reach = facts.reach(question.actor, question.tenant_id, question.team_id);
                 let counter = facts.counter_at(question.tenant_id, &question.metric, question.at);
                 match counter.map(|index| &facts.counters[index]) {
                     _ if matches!(reach, Reach::TeamInactive) => verdicts.push(Verdict::TeamInactive),
                     _ if !reach.has(Permission::ViewUsage) => verdicts.push(Verdict::Forbidden),
                     Some(counter) => {
-                        let standing = answer(counter, counter.total, None).standing;
-                        let capped = spend::would_refuse(&watched, counter, question.at, question.amount);
-                        verdicts.push(match capped.filter(|_| standing.admits(question.amount)) {
-                            None => Verdict::Standing(standing),
-                            Some(cap) => {
-                                let (tenant, team) = (question.tenant_id, question.team_id);
-                                let is_shown = spend::sees_money(&facts, question.actor, tenant, team);
-                                Verdict::Capped(standing, is_shown.then_some(cap))
-                            }
-                        });
+                        let outlook = outlook(counter, slots.get(&position))?;
+                        verdicts.push(verdict(question, (counter, outlook), &watched, &facts));
                     }
                     None => {
                         missing.insert(Wanted {
@@ -88,4 +89,80 @@ impl Recorder {
         });
         period::read(tx, &asked.collect(), self.env.clock.now()).await
     }
+}
+
+/// A slot of now: what was counted in it, and what a percentile can be, whatever that comes to.
+type Slot = (Decimal, Around);
+
+fn outlook(counter: &CounterRow, slot: Option<&Slot>) -> Result<Outlook, StoreError> {
+    let (in_slot, (least, most)) = slot.copied().unwrap_or_default();
+    Ok(Outlook {
+        standing: answer(counter, counter.total, None).standing,
+        aggregation: counter.tallied()?.unwrap_or_default(),
+        in_plan: counter.in_plan,
+        in_slot: Quantity::from_decimal(in_slot),
+        around: (Quantity::from_decimal(least), most.map(Quantity::from_decimal)),
+    })
+}
+
+fn verdict(
+    question: &Question,
+    (counter, outlook): (&CounterRow, Outlook),
+    watched: &BTreeMap<PeriodKey, Period>,
+    facts: &Facts,
+) -> Verdict {
+    let growth = outlook.growth(question.amount);
+    if !outlook.admits(question.amount) || growth <= Quantity::ZERO {
+        return Verdict::Standing(outlook);
+    }
+    match spend::would_refuse(watched, counter, question.at, growth) {
+        None => Verdict::Standing(outlook),
+        Some(cap) => {
+            let is_shown = spend::sees_money(facts, question.actor, question.tenant_id, question.team_id);
+            Verdict::Capped(outlook, is_shown.then_some(cap))
+        }
+    }
+}
+
+/// The slots of now, by the question's position: of metrics that are made of slots.
+async fn slots(tx: &Tx, questions: &[Question], facts: &Facts) -> Result<HashMap<usize, Slot>, StoreError> {
+    let mut asked: Vec<(usize, CounterKey<'_>, String)> = Vec::new();
+    let mut free: BTreeMap<(CounterKey<'_>, String), i64> = BTreeMap::new();
+    for (position, question) in questions.iter().enumerate() {
+        let Some(index) = facts.counter_at(question.tenant_id, &question.metric, question.at) else { continue };
+        let counter = &facts.counters[index];
+        let Some(aggregation) = counter.tallied()?.filter(|aggregation| aggregation.slot_seconds().is_some()) else {
+            continue;
+        };
+        let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
+        let part = tallies::part_of(counter, question.at, &serde_json::Value::Null).unwrap_or_default();
+        if matches!(aggregation, Aggregation::Percentile { .. }) {
+            let bounds = (counter.period_start, counter.period_end);
+            free.insert((key, part.clone()), aggregation.free_slots(bounds));
+        }
+        asked.push((position, key, part));
+    }
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let distinct: BTreeSet<(CounterKey<'_>, &str)> = asked.iter().map(|(_, key, part)| (*key, part.as_str())).collect();
+    let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) = distinct.into_iter().unzip();
+    let mut found: HashMap<(Uuid, String, Timestamp, String), Slot> = HashMap::new();
+    let place = |row: PartRow| (row.key.0, row.key.1, row.key.2, row.part);
+    for (row, sum) in aggregated::sums_of(tx, &keys, &parts).await? {
+        found.entry(place(row)).or_default().0 = sum;
+    }
+    if !free.is_empty() {
+        let (named, free): (Vec<&(CounterKey<'_>, String)>, Vec<i64>) =
+            free.iter().map(|(key, free)| (key, *free)).unzip();
+        let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) =
+            named.iter().map(|(key, part)| (*key, part.as_str())).unzip();
+        for (row, around) in aggregated::around(tx, &keys, &parts, &free).await? {
+            found.entry(place(row)).or_default().1 = around;
+        }
+    }
+    let slot = |(position, key, part): (usize, CounterKey<'_>, String)| {
+        Some((position, *found.get(&(key.0, key.1.to_owned(), key.2, part))?))
+    };
+    Ok(asked.into_iter().filter_map(slot).collect())
 }

@@ -45,6 +45,11 @@ pub struct Period {
 }
 
 impl Period {
+    /// The position of the last segment.
+    pub fn last_segment(&self) -> usize {
+        self.segments.len().saturating_sub(1)
+    }
+
     /// The position of the segment that contains an instant.
     pub fn segment_at(&self, at: Timestamp) -> usize {
         self.segments.iter().rposition(|start| *start <= at).unwrap_or(0)

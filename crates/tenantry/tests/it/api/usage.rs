@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tenantry::usage::ingest::IngestSettings;
 
 use super::world::{App, send};
+use crate::metering::world::figures_catalog;
 
 #[tokio::test]
 async fn single_events_have_their_statuses_and_figures() {
@@ -156,11 +157,12 @@ async fn reports_checks_and_totals_have_the_shape_of_the_contract() {
     let report = app.get(&token, "/api/usage/report").await;
     assert_eq!(report.body["tenant"]["id"], id.to_string());
     let limit = json!({
-        "total": "60", "included": "50", "remaining": "0", "held": "0", "allowOverages": true, "overage": "10",
+        "aggregation": "sum", "total": "60", "included": "50", "remaining": "0", "held": "0", "allowOverages": true, "overage": "10",
         "accruedOverageCents": 3, "currency": "usd",
     });
     assert_eq!(report.body["subscription"]["limits"]["tokens"], limit);
-    let used = json!({ "tokens": { "total": "60", "count": 1, "byUser": { id.to_string(): "60" } } });
+    let used =
+        json!({ "tokens": { "aggregation": "sum", "total": "60", "count": 1, "byUser": { id.to_string(): "60" } } });
     assert_eq!(report.body["usage"], used);
     assert_eq!(report.body["summary"], json!({ "totalMetrics": 1, "totalUsage": "60", "uniqueUsers": 1 }));
     let total = app.get(&token, "/api/usage?metric=tokens").await;
@@ -275,4 +277,40 @@ async fn an_event_that_the_database_refuses_does_not_hide_the_results_of_the_oth
     let all = app.call(&token, "POST", "/api/usage", &json!({ "events": [event("poison"), event("poison2")] })).await;
     assert_eq!((all.status, all.code()), (500, "internal"), "{all:?}");
     assert_eq!(app.count("select count(*) from tenantry.tenant_usage").await, 2);
+}
+
+#[tokio::test]
+async fn metrics_that_are_no_sums_say_what_they_are() {
+    let app = App::with_catalog(figures_catalog()).await;
+    let (_, token) = app.user().await;
+    let post = async |body: Value| app.call(&token, "POST", "/api/usage", &body).await;
+    let first = json!({ "metric": "people", "amount": 1, "idempotencyKey": "a", "metadata": { "who": "ada" } });
+    let first = post(first).await;
+    assert_eq!((first.status, &first.body["total"], &first.body["remaining"]), (201, &json!("1"), &json!("4")));
+    let without = post(json!({ "metric": "people", "amount": 1, "idempotencyKey": "b" })).await;
+    assert_eq!((without.status, without.code()), (422, "validation_failed"), "{without:?}");
+    assert_eq!(without.body["reason"], "metadata_field_required");
+    assert_eq!(without.body["errors"][0]["field"], "metadata");
+    let events = json!([
+        { "metric": "seats", "amount": 7, "idempotencyKey": "c" },
+        { "metric": "people", "amount": 1, "idempotencyKey": "d", "metadata": { "who": null } },
+        { "metric": "seats", "amount": 11, "idempotencyKey": "e" },
+    ]);
+    let many = post(json!({ "events": events })).await;
+    let codes: Vec<&Value> = many.body["results"].as_array().unwrap().iter().map(|result| &result["code"]).collect();
+    assert_eq!(codes, ["metadata_field_required", "usage_limit_exceeded"], "{many:?}");
+    let total = app.get(&token, "/api/usage?metric=seats").await;
+    assert_eq!((&total.body["aggregation"], &total.body["total"]), (&json!("max"), &json!("7")));
+    let check = app.get(&token, "/api/usage/check?metric=seats&amount=10").await;
+    assert_eq!((&check.body["allowed"], &check.body["total"]), (&json!(true), &json!("7")));
+    let report = app.get(&token, "/api/usage/report").await;
+    let seats = json!({ "aggregation": "max", "total": "7", "count": 1, "byUser": {} });
+    assert_eq!(report.body["usage"]["seats"], seats);
+    assert_eq!(report.body["subscription"]["limits"]["people"]["aggregation"], "unique");
+    let plans = app.get(&token, "/api/billing/plans").await;
+    let people = &plans.body["data"][0]["metrics"]["people"];
+    assert_eq!((&people["aggregation"], &people["field"]), (&json!("unique"), &json!("who")));
+    let band = &plans.body["data"][0]["metrics"]["band"];
+    assert_eq!((&band["percentile"], &band["slotMinutes"]), (&json!(99), &json!(60)));
+    assert_eq!(plans.body["data"][0]["metrics"]["calls"]["aggregation"], "sum");
 }

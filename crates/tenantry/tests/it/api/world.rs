@@ -22,6 +22,7 @@ use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use tenantry::usage::plan_change::{self, Billing};
 use tenantry::write_tx;
 use tenantry_domain::permission::Permission;
+use tenantry_domain::plan::Catalog;
 use tenantry_stripe::ClientSettings;
 use uuid::Uuid;
 
@@ -92,6 +93,15 @@ impl App {
     /// Another server on the same database, which has seen nobody yet.
     pub(super) async fn replica(&self) -> Self {
         Self::on(self.db.clone(), self.superuser.clone(), None, IngestSettings::default()).await
+    }
+
+    /// A server with another catalog.
+    pub(super) async fn with_catalog(catalog: Catalog) -> Self {
+        let mut app = Self::new().await;
+        catalog_store::load(&app.db, &app.env, &catalog).await.unwrap();
+        app.state = AppState::new(Shared { catalog: Arc::new(catalog), ..Shared::clone(&app.state) });
+        app.url = serve(app.state.clone()).await;
+        app
     }
 
     async fn on(db: Database, superuser: tokio_postgres::Config, jwks: Option<Jwks>, ingest: IngestSettings) -> Self {

@@ -116,29 +116,79 @@ fn problems_of_metrics_are_named() {
     insta::assert_snapshot!("metrics", report(&cases));
 }
 
-/// A catalog with one metric, of which something is said whatever the plan.
-fn definition(rest: &str) -> String {
-    metric("included = 1\n") + rest
+/// A catalog whose metric `tokens` is defined so.
+fn defined(terms: &str, definition: &str) -> String {
+    format!("{}[metrics.tokens]\n{definition}", metric(terms))
 }
 
 #[test]
 fn problems_of_definitions_are_named() {
+    let priced = "included = 1\noverage = { unit_price = \"1\" }\n";
     let cases = [
-        ("no table", definition("").replace(FREE, &format!("metrics = 5\n{FREE}"))),
-        ("a metric that no plan names", definition("[metrics.words]\ndimensions = [\"model\"]\n")),
-        ("a name that cannot be one", definition("[metrics.Tokens]\ndimensions = [\"model\"]\n")),
-        ("unknown keys", definition("[metrics.tokens]\ndimension = \"model\"\n")),
-        ("no list", definition("[metrics.tokens]\ndimensions = \"model\"\n")),
-        ("a list of something else", definition("[metrics.tokens]\ndimensions = [1, \"model\"]\n")),
-        ("names that cannot be one", definition("[metrics.tokens]\ndimensions = [\"a b\", \"\", \"day\"]\n")),
-        ("a name twice", definition("[metrics.tokens]\ndimensions = [\"model\", \"model\"]\n")),
-        ("too many", definition("[metrics.tokens]\ndimensions = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n")),
+        ("an unknown aggregation", defined(priced, "aggregation = \"average\"\n")),
+        ("an aggregation that is no text", defined(priced, "aggregation = 5\n")),
+        ("an unknown key", defined(priced, "aggregation = \"max\"\ncolour = 1\n")),
+        ("distinct values of nothing", defined(priced, "aggregation = \"unique\"\n")),
+        ("a field without a name", defined(priced, "aggregation = \"unique\"\nfield = \"\"\n")),
+        ("a field for a sum", defined(priced, "field = \"user\"\n")),
+        ("a percentile that does not say which", defined(priced, "aggregation = \"percentile\"\n")),
+        ("a percentile above all", defined(priced, "aggregation = \"percentile\"\npercentile = 101\n")),
+        (
+            "slots that do not divide an hour",
+            defined(priced, "aggregation = \"percentile\"\npercentile = 95\nslot_minutes = 7\n"),
+        ),
+        (
+            "a percentile with a hard limit",
+            defined("included = 1\n", "aggregation = \"percentile\"\npercentile = 95\n"),
+        ),
+        ("a metric that no plan names", metric(priced) + "[metrics.token]\naggregation = \"max\"\n"),
+        ("a name that no metric has", metric(priced) + "[metrics.Tokens]\ndimensions = [\"model\"]\n"),
+        ("no table", metric(priced) + "[metrics]\ntokens = \"max\"\n"),
+        ("no table at all", format!("metrics = 5\n{}", metric(priced))),
+        ("dimensions that are no list", defined(priced, "dimensions = \"model\"\n")),
+        ("a list of something else", defined(priced, "dimensions = [1, \"model\"]\n")),
+        ("names that dimensions cannot have", defined(priced, "dimensions = [\"a b\", \"\", \"day\"]\n")),
+        ("a dimension twice", defined(priced, "dimensions = [\"model\", \"model\"]\n")),
+        ("too many dimensions", defined(priced, "dimensions = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n")),
+        ("dimensions of no sum", defined(priced, "aggregation = \"max\"\ndimensions = [\"model\"]\n")),
     ];
     insta::assert_snapshot!("definitions", report(&cases));
-    let catalog = parse(&definition("[metrics.tokens]\ndimensions = [\"region\", \"model\"]\n"), "plans.toml").unwrap();
-    let tokens = &catalog.definitions()[&"tokens".parse::<MetricName>().unwrap()];
-    assert_eq!(tokens.dimensions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["model", "region"]);
-    assert!(parse(&definition("[metrics.tokens]\n"), "plans.toml").is_ok());
+}
+
+#[test]
+fn dimensions_are_the_catalogs_and_of_no_plan() {
+    let with = parse(&defined("included = 1\n", "dimensions = [\"region\", \"model\"]\n"), "plans.toml").unwrap();
+    let tokens = &with.dimensions()[&"tokens".parse::<MetricName>().unwrap()];
+    assert_eq!(tokens.iter().map(ToString::to_string).collect::<Vec<_>>(), ["model", "region"]);
+    let without = parse(&defined("included = 1\n", ""), "plans.toml").unwrap();
+    assert!(without.dimensions().is_empty());
+    assert_eq!(with.plans(), without.plans(), "no plan has a new version by them");
+}
+
+#[test]
+fn a_definition_is_kept_with_each_plan() {
+    let priced = "included = 1\noverage = { unit_price = \"1\" }\n";
+    let aggregation = |definition: &str| {
+        let catalog = parse(&defined(priced, definition), "plans.toml").unwrap();
+        let stored = serde_json::to_value(&catalog.plan("pro").unwrap().metrics).unwrap();
+        stored["tokens"].get("definition").map(|definition| definition["aggregation"].as_str().unwrap().to_owned())
+    };
+    for (definition, stored) in [
+        ("aggregation = \"max\"\n", Some("max")),
+        ("aggregation = \"last\"\n", Some("last")),
+        ("aggregation = \"peak\"\n", Some("peak")),
+        ("aggregation = \"unique\"\nfield = \"endUser\"\n", Some("unique:endUser")),
+        ("aggregation = \"percentile\"\npercentile = 95\n", Some("percentile:95:5")),
+        ("aggregation = \"percentile\"\npercentile = 90\nslot_minutes = 60\n", Some("percentile:90:60")),
+        // What a sum says of itself is what was stored before there was anything else.
+        ("aggregation = \"sum\"\n", None),
+        ("", None),
+    ] {
+        assert_eq!(aggregation(definition).as_deref(), stored, "{definition}");
+    }
+    let unlimited =
+        parse(&defined("unlimited = true\n", "aggregation = \"percentile\"\npercentile = 95\n"), "plans.toml");
+    assert!(unlimited.is_ok(), "{unlimited:?}");
 }
 
 #[test]

@@ -65,6 +65,7 @@ const CLOSED: &[&str] = &[
     "tenants.type",
     "usage_archive_parts.file_name",
     "usage_archive_parts.state",
+    "usage_counters.aggregation",
     "usage_counters.dimensions",
     "usage_holds.metric",
     "usage_holds.state",

@@ -183,6 +183,17 @@ const SAMPLES: &[(&str, Sample)] = &[
         ],
     ),
     (
+        "usage_parts",
+        &[
+            ("tenant_id", "{t}"),
+            ("metric", "'metric 0'"),
+            ("period_start", MONTH),
+            ("part", "'part {n}'"),
+            ("amount", "1"),
+            ("event_count", "1"),
+        ],
+    ),
+    (
         "usage_keys",
         &[
             ("tenant_id", "{t}"),

@@ -9,11 +9,11 @@ use tenantry::usage::rollups::Portions;
 use tenantry::usage::spend::change::{self, On};
 
 use super::holds;
-use super::world::{World, at};
+use super::world::{World, at, figures_catalog};
 
 /// A world with usage in a closed and an open period, over a plan change, with a correction.
 async fn with_books() -> World {
-    let world = World::new().await;
+    let world = World::with(8, figures_catalog()).await;
     let t = world.user().await;
     let acme = world.organization(t).await;
     world.record(&[world.event(acme, "a", "tokens", "100"), world.event(acme, "b", "calls", "5")]).await;
@@ -21,6 +21,7 @@ async fn with_books() -> World {
     world.change_plan(acme, "pro", world.now()).await;
     world.record(&[world.event(acme, "c", "tokens", "30"), world.event(acme, "d", "tokens", "2")]).await;
     world.record(&[world.reversal(acme, "r", "d")]).await;
+    with_figures(&world, acme).await;
     world.env.clock.set(at("2026-04-16T00:00:00Z"));
     world.work().await;
     world.keep_up(Portions::default()).await;
@@ -35,12 +36,45 @@ async fn with_books() -> World {
     world
 }
 
+/// Usage of metrics that are no sums, before and after the plan change.
+async fn with_figures(world: &World, acme: uuid::Uuid) {
+    world.env.clock.set(at("2026-03-22T00:00:00Z"));
+    for (key, when) in [("before", "2026-03-16T08:00:00Z"), ("after", "2026-03-21T08:00:00Z")] {
+        let events = ["seats", "level", "people", "load"].map(|metric| {
+            let mut event = world.event_at(acme, &format!("{metric} {key}"), metric, "7", when);
+            event.metadata.insert("who".to_owned(), key.into());
+            event
+        });
+        assert!(world.record(&events).await.iter().all(|word| word.starts_with("accepted")));
+    }
+    for hour in 0..9 {
+        let when = format!("2026-03-21T{hour:02}:00:00Z");
+        world.record(&[world.event_at(acme, &format!("band {hour}"), "band", "2", &when)]).await;
+    }
+}
+
 /// Book, and what damages it.
 const DAMAGES: &[(&str, &str)] = &[
     ("counters", "update tenantry.usage_counters set total = total + 1 where metric = 'tokens' and not closed"),
     ("counters", "update tenantry.usage_counters set event_count = event_count + 1 where metric = 'calls' and not closed"),
     ("counters", "update tenantry.tenant_usage set amount = amount + 1 where idempotency_key = 'e'"),
     ("counters", "delete from tenantry.usage_counters where metric = 'calls'"),
+    ("aggregations", "update tenantry.usage_counters set total = total + 1 where metric = 'seats'"),
+    ("aggregations", "update tenantry.usage_counters set total = total + 1 where metric = 'level'"),
+    ("aggregations", "update tenantry.usage_counters set total = total + 1 where metric = 'people'"),
+    ("aggregations", "update tenantry.usage_counters set total = total + 1 where metric = 'load'"),
+    ("aggregations", "update tenantry.usage_counters set total = 0 where metric = 'band'"),
+    ("aggregations", "update tenantry.usage_counters set aggregation = 'last' where metric = 'load'"),
+    ("aggregations", "update tenantry.tenant_usage set metadata = metadata || '{\"who\": \"nobody\"}' where metric = 'people'"),
+    ("aggregations", "update tenantry.tenant_usage set amount = 9 where idempotency_key = 'seats before'"),
+    ("aggregations", "update tenantry.usage_segment_amounts set amount = amount + 1 where metric = 'people'"),
+    ("aggregations", "insert into tenantry.usage_segment_amounts
+                      select tenant_id, metric, period_start, 0, 1 from tenantry.usage_counters where metric = 'level'"),
+    ("parts", "update tenantry.usage_parts set amount = amount + 1 where metric = 'load'"),
+    ("parts", "update tenantry.usage_parts set event_count = event_count + 1 where metric = 'people'"),
+    ("parts", "delete from tenantry.usage_parts where metric = 'band'"),
+    ("parts", "insert into tenantry.usage_parts
+               select tenant_id, metric, period_start, 'ghost', 1, 1 from tenantry.usage_counters where metric = 'people'"),
     ("rollups", "update tenantry.usage_rollups set amount = amount + 0.000000001 where metric = 'calls'"),
     ("rollups", "delete from tenantry.usage_rollups where metric = 'calls'"),
     ("day_rollups", "update tenantry.usage_day_rollups set amount = amount + 1"),

@@ -230,7 +230,8 @@ async fn from_its_expiry_on_a_hold_counts_for_nobody() {
     let stands = async || -> Standing {
         let (actor, metric, amount) = (Actor::User(t), "calls".to_owned(), Quantity::parse_amount("1").unwrap());
         let question = Question { actor, tenant_id: t, team_id: None, metric, amount, at: world.now() };
-        let Verdict::Standing(standing) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
+        let Verdict::Standing(outlook) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
+        let standing = outlook.standing;
         let tx = world.db.read("test", reader(t)).await.unwrap();
         let report = report::report(&tx, (t, None), (None, None), Selection::default(), world.now()).await.unwrap();
         tx.rollback().await.unwrap();

@@ -1,6 +1,7 @@
 //! Recording usage, closing periods, reports and the proof of the books, against a real database and below HTTP.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod aggregations;
 mod changes;
 mod concurrency;
 mod damage;

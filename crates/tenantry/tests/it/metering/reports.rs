@@ -119,13 +119,13 @@ async fn a_check_sees_everything_that_was_answered_before() {
     };
     for n in 1..=100_i64 {
         world.record(&[world.event(t, &format!("k{n}"), "calls", "1")]).await;
-        let Verdict::Standing(standing) = ask("calls", Actor::User(t)).await else { panic!("forbidden") };
-        assert_eq!(standing.total, quantity(&n.to_string()));
-        assert_eq!(standing.admits(quantity("1")), n < 100);
+        let Verdict::Standing(outlook) = ask("calls", Actor::User(t)).await else { panic!("forbidden") };
+        assert_eq!(outlook.standing.total, quantity(&n.to_string()));
+        assert_eq!(outlook.admits(quantity("1")), n < 100);
     }
     // A metric that was never used answers as it would if it were.
     let Verdict::Standing(unused) = ask("tokens", Actor::User(t)).await else { panic!("forbidden") };
-    assert_eq!((unused.total, unused.included), (quantity("0"), Some(quantity("50"))));
+    assert_eq!((unused.standing.total, unused.standing.included), (quantity("0"), Some(quantity("50"))));
     let Verdict::Standing(none) = ask("exports", Actor::User(t)).await else { panic!("forbidden") };
     assert!(!none.admits(quantity("0.000000001")));
     let stranger = world.user().await;
@@ -197,8 +197,8 @@ async fn a_check_and_the_recording_agree_on_the_largest_total() {
             let (metric, amount) = (metric.to_owned(), quantity(amount));
             let question =
                 Question { actor: Actor::User(t), tenant_id: t, team_id: None, metric, amount, at: world.now() };
-            let Verdict::Standing(standing) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
-            standing.admits(amount)
+            let Verdict::Standing(outlook) = checks.ask(question).await.unwrap() else { panic!("forbidden") };
+            outlook.admits(amount)
         };
         let key = |name: &str| format!("{name}-{metric}");
         assert!(!admits("2.000000001").await);

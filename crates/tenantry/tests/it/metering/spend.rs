@@ -92,8 +92,8 @@ impl World {
             amount,
             at: self.now(),
         };
-        match self.recorder.standings(&[question]).await.unwrap()[0] {
-            Verdict::Standing(standing) if standing.admits(amount) => "yes",
+        match &self.recorder.standings(&[question]).await.unwrap()[0] {
+            Verdict::Standing(outlook) if outlook.admits(amount) => "yes",
             Verdict::Standing(_) => "limit",
             Verdict::Capped(_, cap) => {
                 assert!(cap.is_some());

@@ -71,12 +71,40 @@ pub(crate) fn catalog() -> Catalog {
             "exports": { "allowance": { "included": "20" } },
         },
     }));
-    with_dimensions(Catalog::new(vec![free, pro]).unwrap(), &json!({ "tokens": { "dimensions": ["model", "region"] } }))
+    with_dimensions(Catalog::new(vec![free, pro]).unwrap(), &json!({ "tokens": ["model", "region"] }))
 }
 
-/// The catalog with definitions of its metrics.
-pub(super) fn with_dimensions(catalog: Catalog, definitions: &serde_json::Value) -> Catalog {
-    catalog.with_definitions(serde_json::from_value(definitions.clone()).unwrap()).unwrap()
+/// The catalog with dimensions of its metrics.
+pub(super) fn with_dimensions(catalog: Catalog, dimensions: &serde_json::Value) -> Catalog {
+    catalog.with_dimensions(serde_json::from_value(dimensions.clone()).unwrap()).unwrap()
+}
+
+/// The same plans with metrics that are no sums. `seats`, `people` and `load` have hard limits on `free`; `level` and
+/// `band` cost something on both; `pro` prices all of them differently and limits `seats`.
+pub(crate) fn figures_catalog() -> Catalog {
+    let limited = |included: &str, aggregation: &str| json!({ "allowance": { "included": included }, "definition": { "aggregation": aggregation } });
+    let priced = |included: &str, rate: &str, aggregation: &str| {
+        let mut terms = limited(included, aggregation);
+        terms["overage"] = json!({ "mode": "flat", "per": 1, "tiers": [{ "unit_price": rate }] });
+        terms
+    };
+    let more = [
+        json!({
+            "seats": limited("10", "max"), "level": priced("4", "3", "last"), "people": limited("5", "unique:who"),
+            "load": limited("20", "peak"), "band": priced("1", "2.5", "percentile:99:60"),
+        }),
+        json!({
+            "seats": limited("25", "max"), "level": priced("7", "1.5", "last"), "people": priced("3", "7", "unique:who"),
+            "load": priced("12", "0.75", "peak"), "band": priced("2", "1.25", "percentile:99:60"),
+        }),
+    ];
+    let base = catalog();
+    let plans = base.plans().iter().zip(more).map(|(own, more)| {
+        let mut own = serde_json::to_value(own).unwrap();
+        own["metrics"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        plan(own)
+    });
+    Catalog::new(plans.collect()).unwrap().with_dimensions(base.dimensions().clone()).unwrap()
 }
 
 impl World {

@@ -8,7 +8,8 @@ use super::server::{Folder, Server};
 async fn reports_of_made_usage_are_measured_and_the_usage_is_taken_away_again() {
     let folder = Folder::new();
     let plans = std::fs::read_to_string(folder.0.join("plans.toml")).unwrap();
-    std::fs::write(folder.0.join("plans.toml"), format!("{plans}[metrics.tokens]\ndimensions = [\"model\"]\n")).unwrap();
+    std::fs::write(folder.0.join("plans.toml"), format!("{plans}[metrics.tokens]\ndimensions = [\"model\"]\n"))
+        .unwrap();
     let server = Server::start(&folder);
     let bench = ["--json", "bench", "reports", "--url", &server.url, "--seconds", "1"];
     // The command itself compares the report with the events.

@@ -36,6 +36,7 @@ const AFTER: &[&str] = &[
     include_str!("../../../migrations/V19__holds.sql"),
     include_str!("../../../migrations/V20__spend.sql"),
     include_str!("../../../migrations/V21__retention.sql"),
+    include_str!("../../../migrations/V22__aggregations.sql"),
     include_str!("../../../migrations/V23__report_rollups.sql"),
 ];
 

@@ -123,7 +123,7 @@ pub struct EventsView {
     /// How many of them are corrections.
     #[schema(example = 0)]
     pub corrections: i64,
-    /// What they add up to.
+    /// What they add up to, or what else the metric's aggregation makes of them.
     #[schema(example = "1500")]
     pub total: String,
     /// The first, by timestamp and key.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use tenantry_domain::metric::Aggregation;
 use tenantry_domain::plan::{Allowance, Plan};
 use utoipa::ToSchema;
 
@@ -65,6 +66,18 @@ pub struct PricesView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricView {
+    /// What events of a period make: `sum`, `max`, `last`, `unique`, `peak` or `percentile`.
+    #[schema(example = "sum")]
+    pub aggregation: &'static str,
+    /// Of `unique` the metadata field whose values are counted.
+    #[schema(example = json!(null))]
+    pub field: Option<String>,
+    /// Of `percentile` which one.
+    #[schema(example = json!(null))]
+    pub percentile: Option<u8>,
+    /// Of `percentile` the length of a slot.
+    #[schema(example = json!(null))]
+    pub slot_minutes: Option<u8>,
     /// Quantity that comes with the plan in a period; null: unlimited.
     #[schema(example = "1000")]
     pub included: Option<String>,
@@ -128,7 +141,16 @@ impl From<&Plan> for PlanView {
                     })
                     .collect(),
             });
+            let (field, percentile, slot_minutes) = match &terms.definition.aggregation {
+                Aggregation::Unique { field } => (Some(field.clone()), None, None),
+                Aggregation::Percentile { percent, slot_minutes } => (None, Some(*percent), Some(*slot_minutes)),
+                Aggregation::Sum | Aggregation::Max | Aggregation::Last | Aggregation::Peak => (None, None, None),
+            };
             let view = MetricView {
+                aggregation: terms.definition.aggregation.name(),
+                field,
+                percentile,
+                slot_minutes,
                 included: terms.included().map(|quantity| quantity.to_string()),
                 unlimited: matches!(terms.allowance, Allowance::Unlimited),
                 allow_overages: overage.is_some(),

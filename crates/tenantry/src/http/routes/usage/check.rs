@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tenantry_domain::limit::Standing;
+use tenantry_domain::limit::Outlook;
 use tenantry_domain::permission::Permission;
 use tenantry_domain::quantity::Quantity;
 use utoipa::{IntoParams, ToSchema};
@@ -62,7 +62,8 @@ pub struct CheckBody {
 }
 
 impl CheckBody {
-    fn of(standing: &Standing, amount: Quantity, reason: Option<Code>) -> Self {
+    fn of(outlook: &Outlook, amount: Quantity, reason: Option<Code>) -> Self {
+        let standing = &outlook.standing;
         Self {
             allowed: reason.is_none(),
             reason: reason.map(Code::name),
@@ -70,7 +71,7 @@ impl CheckBody {
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),
             held: standing.held.to_string(),
-            would_overage: standing.would_overage(amount).to_string(),
+            would_overage: outlook.would_overage(amount).to_string(),
             spend: None,
         }
     }
@@ -80,7 +81,8 @@ impl CheckBody {
 ///
 /// Whether the tenant may use so much more right now. The answer includes every event that any replica answered
 /// before the request arrived; limits and spend caps judge as they would judge an event. It reserves nothing (a hold
-/// does). Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
+/// does). Of a metric that is no sum it says whether an event of this amount would be taken: for `unique` one with a
+/// value that is new, for `peak` one of this hour. Needs `viewUsage`; with `X-Team-Id` it asks of the team's owner.
 #[utoipa::path(
     get, path = "/api/usage/check", tag = "usage", operation_id = "checkUsage",
     params(CheckQuery),
@@ -107,13 +109,13 @@ pub async fn check(
     };
     let metric = query.metric;
     match state.checks.ask(question).await? {
-        Verdict::Standing(standing) => {
-            let reason = (!standing.admits(amount)).then_some(Code::UsageLimitExceeded);
-            Ok(Json(CheckBody::of(&standing, amount, reason)))
+        Verdict::Standing(outlook) => {
+            let reason = (!outlook.admits(amount)).then_some(Code::UsageLimitExceeded);
+            Ok(Json(CheckBody::of(&outlook, amount, reason)))
         }
-        Verdict::Capped(standing, cap) => {
+        Verdict::Capped(outlook, cap) => {
             let spend = cap.map(|cap| SpendFigures::of(&metric, &cap));
-            Ok(Json(CheckBody { spend, ..CheckBody::of(&standing, amount, Some(Code::SpendCapExceeded)) }))
+            Ok(Json(CheckBody { spend, ..CheckBody::of(&outlook, amount, Some(Code::SpendCapExceeded)) }))
         }
         Verdict::Forbidden => {
             Err(super::record::refuse_forbidden(&state, &context.caller, place, Permission::ViewUsage).await)

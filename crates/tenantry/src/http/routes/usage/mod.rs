@@ -23,6 +23,9 @@ use crate::usage::report::MetricLimit;
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitView {
+    /// What events make: `sum`, `max`, `last`, `unique`, `peak` or `percentile`; see `GET /api/billing/plans`.
+    #[schema(example = "sum")]
+    pub aggregation: &'static str,
     /// Used in the period.
     #[schema(example = "250")]
     pub total: String,
@@ -53,6 +56,7 @@ impl From<&MetricLimit> for LimitView {
     fn from(limit: &MetricLimit) -> Self {
         let standing = limit.standing;
         Self {
+            aggregation: limit.aggregation.name(),
             total: standing.total.to_string(),
             included: standing.included.map(|quantity| quantity.to_string()),
             remaining: standing.remaining().map(|quantity| quantity.to_string()),

@@ -118,13 +118,17 @@ pub struct ReportSubscription {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricUsageView {
-    /// Sum of amounts.
+    /// What events make: `sum`, `max`, `last`, `unique`, `peak` or `percentile`.
+    #[schema(example = "sum")]
+    pub aggregation: &'static str,
+    /// What that is: the sum of amounts, or another figure.
     #[schema(example = "250")]
     pub total: String,
     /// Number of events, corrections included.
     #[schema(example = 250)]
     pub count: i64,
-    /// Sum by user id; `none` for events that named no user.
+    /// Sum by user id; `none` for events that named no user. Empty where the metric is no sum: figures of users do not
+    /// add up.
     #[schema(example = json!({ "none": "250" }))]
     pub by_user: BTreeMap<String, String>,
 }
@@ -220,6 +224,11 @@ impl From<&MetricUsage> for MetricUsageView {
         let by_user = used.by_user.iter().map(|(user, amount)| {
             (user.map_or_else(|| NOBODY.to_owned(), |user| user.to_string()), amount.to_string())
         });
-        Self { total: used.total.to_string(), count: used.count, by_user: by_user.collect() }
+        Self {
+            aggregation: used.aggregation.name(),
+            total: used.total.to_string(),
+            count: used.count,
+            by_user: by_user.collect(),
+        }
     }
 }

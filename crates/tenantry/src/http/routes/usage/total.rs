@@ -41,7 +41,10 @@ pub struct TotalBody {
     /// First instant after it.
     #[schema(value_type = String, format = DateTime)]
     pub to: jiff::Timestamp,
-    /// Sum of amounts.
+    /// What events make: `sum`, `max`, `last`, `unique`, `peak` or `percentile`.
+    #[schema(example = "sum")]
+    pub aggregation: &'static str,
+    /// What that is: the sum of amounts, or another figure.
     #[schema(example = "250")]
     pub total: String,
     /// Number of events, corrections included.
@@ -70,6 +73,13 @@ pub async fn total(
     let now = state.env.clock.now();
     let found = report::total(&tx, (shared.tenant_id, shared.only_user()), &query.metric, span, now).await;
     tx.rollback().await?;
-    let (from, to, total, count) = found?;
-    Ok(Json(TotalBody { metric: query.metric, from, to, total: total.to_string(), count }))
+    let found = found?;
+    Ok(Json(TotalBody {
+        metric: query.metric,
+        from: found.from,
+        to: found.to,
+        aggregation: found.aggregation.name(),
+        total: found.total.to_string(),
+        count: found.count,
+    }))
 }

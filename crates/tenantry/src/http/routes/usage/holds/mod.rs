@@ -126,7 +126,8 @@ async fn refused(state: &AppState, caller: &Caller, place: Place, error: HoldErr
             .figure("state", hold.state.clone())
             .figure("committedAmount", hold.committed.map(text)),
         error @ HoldError::NotSupported(_) => {
-            Problem::new(Code::HoldsNotSupported).detail(error.to_string()).field("metric", "cannot be reserved")
+            let todo = "cannot be reserved; record what was used with `POST /api/usage` when it is known";
+            Problem::new(Code::HoldsNotSupported).detail(error.to_string()).field("metric", todo)
         }
     }
 }
