@@ -21,7 +21,7 @@ async fn cap(world: &World, tenant: Uuid, metric: Option<&str>, cents: Option<i6
     let on = On { actor: Actor::System, tenant_id: tenant };
     match cents {
         Some(cents) => _ = change::set_cap(&world.db, &world.env, on, metric, cents).await.unwrap(),
-        None => _ = change::remove_cap(&world.db, &world.env, on, metric).await.unwrap(),
+        None => change::remove_cap(&world.db, &world.env, on, metric).await.unwrap(),
     }
 }
 
