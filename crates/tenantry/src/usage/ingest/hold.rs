@@ -87,10 +87,8 @@ impl Recorder {
         let preparation = prepare((0, event.content_hash()), &actor, &event, &facts, self.settings.late_window);
         if let Preparation::Done(outcome) = preparation {
             // What an event of such a metric would lack does not matter: it cannot be held in any case.
-            return Err(match not_supported(new, &facts, now) {
-                Some(error) if matches!(outcome, Outcome::Invalid(_)) => error,
-                _ => HoldError::declined(outcome),
-            });
+            let error = supported(new, &facts, now).err().filter(|_| matches!(outcome, Outcome::Invalid(_)));
+            return Err(error.unwrap_or_else(|| HoldError::declined(outcome)));
         }
         let ticket = match claim {
             Claim::Replay(kept) => return Ok(Tried::Done(Ok(Answer::Replayed(kept)))),
@@ -117,9 +115,7 @@ impl Recorder {
         };
         let [prepared] = ready;
         let index = prepared.counter;
-        if let Some(error) = not_supported(new, &facts, now) {
-            return Err(error);
-        }
+        supported(new, &facts, now)?;
         if let Some(refused) = locked::judge(&prepared, &facts.counters[index], facts.counters[index].total) {
             self.count_refusal(tx, &refused, index, &facts, now).await?;
             return Ok(Tried::Done(Err(HoldError::declined(refused))));
@@ -192,10 +188,13 @@ impl Recorder {
     }
 }
 
-/// Why the metric cannot be held as it is counted now, where it cannot.
-fn not_supported(new: &NewHold, facts: &Facts, now: Timestamp) -> Option<HoldError> {
-    let counter = &facts.counters[facts.counter_at(new.tenant_id, &new.metric, now)?];
-    (counter.aggregation != "sum").then(|| HoldError::NotSupported(counter.aggregation.clone()))
+/// Refuses a metric that is counted in another way than as a sum.
+fn supported(new: &NewHold, facts: &Facts, now: Timestamp) -> Result<(), HoldError> {
+    let counter = facts.counter_at(new.tenant_id, &new.metric, now).map(|index| &facts.counters[index]);
+    match counter.filter(|counter| counter.aggregation != "sum") {
+        Some(counter) => Err(HoldError::NotSupported(counter.aggregation.clone())),
+        None => Ok(()),
+    }
 }
 
 fn stepped_back(error: &HoldError) -> bool {

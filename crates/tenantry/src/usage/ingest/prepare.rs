@@ -129,8 +129,8 @@ pub(super) fn prepare(
         Content::Reversal { reverses } => facts.original(event.tenant_id, reverses),
         Content::Usage { .. } => None,
     };
-    let counted = original.map_or(&metadata, |original| &original.metadata);
-    let part = match tallies::part_of(&facts.counters[counter], occurred_at, counted) {
+    let valued = original.map_or(&metadata, |original| &original.metadata);
+    let part = match tallies::part_of(&facts.counters[counter], occurred_at, valued) {
         Ok(part) => part,
         Err(missing) => return invalid("metadata_field_required", "metadata", &missing.to_string()),
     };

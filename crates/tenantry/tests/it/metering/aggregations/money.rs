@@ -10,17 +10,18 @@ use tenantry::usage::check::{Question, Verdict};
 use tenantry::usage::event::{Content, NewEvent};
 use tenantry::usage::holds::{HoldError, NewHold};
 use tenantry::usage::spend::change::{self, On};
+use tenantry_domain::plan::{Catalog, Plan};
 use uuid::Uuid;
 
 use super::naive::{Raw, due, raw};
 use super::{AMOUNTS, METRICS, by, figures_world, some_event};
-use crate::metering::world::{World, at, quantity, word};
+use crate::metering::world::{World, at, figures_catalog, quantity, word};
 
 async fn cap(world: &World, tenant: Uuid, metric: Option<&str>, cents: Option<i64>) {
     let on = On { actor: Actor::System, tenant_id: tenant };
     match cents {
         Some(cents) => _ = change::set_cap(&world.db, &world.env, on, metric, cents).await.unwrap(),
-        None => _ = change::remove_cap(&world.db, &world.env, on, metric).await.unwrap(),
+        None => change::remove_cap(&world.db, &world.env, on, metric).await.unwrap(),
     }
 }
 
@@ -334,4 +335,27 @@ async fn only_sums_are_held() {
         }
     }
     assert_eq!(world.count("select count(*) from tenantry.usage_holds").await, 0);
+}
+
+/// Under volume prices less can cost more; a figure that falls is the truth all the same.
+#[tokio::test]
+async fn what_falls_is_taken_also_where_that_costs_more() {
+    let volume = serde_json::json!({
+        "mode": "volume", "per": 1, "tiers": [{ "up_to": "10", "unit_price": "5" }, { "unit_price": "2" }],
+    });
+    let base = figures_catalog();
+    let plans = base.plans().iter().map(|plan| {
+        let mut json = serde_json::to_value(plan).unwrap();
+        json["metrics"]["level"]["overage"] = volume.clone();
+        serde_json::from_value::<Plan>(json).unwrap()
+    });
+    let world = World::with(8, Catalog::new(plans.collect()).unwrap()).await;
+    let t = world.user().await;
+    cap(&world, t, None, Some(45)).await;
+    let level = |key: &str, amount: &str| world.event(t, key, "level", amount);
+    // 20 above what is included are 40 cents, 10 are 50, 9.5 are 47.5, and 23 are 46.
+    let events = [level("a", "24"), level("b", "14"), level("c", "13.5"), level("d", "14"), level("e", "27")];
+    let words = ["accepted 24", "accepted 14", "accepted 13.5", "capped 13.5", "accepted 27"];
+    assert_eq!(world.record(&events).await, words);
+    world.books_are_right().await;
 }
