@@ -1,6 +1,6 @@
 //! Recording usage: groups of events, each decided and committed in one transaction.
 //!
-//! `queue` collects events of many requests for about a millisecond; `group` takes a group through facts
+//! `queue` collects events of many requests; `group` takes a group through facts
 //! (`facts`, `prepare`), missing counters (`opening`), the fast way (`optimistic`) or the careful one
 //! (`locked`), and commits. An answer is given after the commit, never before.
 //! Process memory decides nothing: limit, segment and period bounds are judged under the counters' locks.

@@ -2,9 +2,10 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::FutureExt as _;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,15 +23,16 @@ pub struct IngestSettings {
     pub queue_limit: usize,
     /// A group is closed when it has this many events. 1000 is the knee of the measured curve.
     pub group_size: usize,
-    /// How long a group that is not full waits for company.
-    pub linger: Duration,
+    /// How often a group that is not full lets everything else run that can, in the hope of company. No time passes
+    /// where there is nothing to do; while committers are busy, groups grow by themselves.
+    pub turns: u32,
     /// Groups that are committed at the same time.
     pub committers: usize,
 }
 
 impl Default for IngestSettings {
     fn default() -> Self {
-        Self { queue_limit: 50_000, group_size: 1000, linger: Duration::from_millis(1), committers: 2 }
+        Self { queue_limit: 50_000, group_size: 1000, turns: 16, committers: 2 }
     }
 }
 
@@ -159,8 +161,9 @@ async fn commit_groups(
     }
 }
 
-/// Waits for the first submission, then takes what else is there or comes within the linger time. Whole
-/// requests only, so that one request is one transaction. None when the queue was closed and is empty.
+/// Waits for the first submission, then takes what else is there or comes while everything else that can run does, its
+/// readers of sockets among it. Whole requests only, so that one request is one transaction. None when the queue was
+/// closed and is empty.
 async fn collect(
     receiver: &Mutex<mpsc::UnboundedReceiver<Submission>>,
     settings: IngestSettings,
@@ -178,15 +181,20 @@ async fn collect(
     };
     let mut events = first.events.len();
     let mut submissions = vec![first];
-    let deadline = tokio::time::Instant::now() + settings.linger;
-    while events < settings.group_size {
-        let next = match receiver.try_recv() {
-            Ok(next) => Some(next),
-            Err(_) => tokio::time::timeout_at(deadline, receiver.recv()).await.ok().flatten(),
-        };
-        let Some(next) = next else { break };
-        events += next.events.len();
-        submissions.push(next);
+    let mut turns = 0;
+    while events < settings.group_size && turns < settings.turns {
+        match receiver.try_recv() {
+            Ok(next) => {
+                events += next.events.len();
+                submissions.push(next);
+                turns = 0;
+            }
+            Err(TryRecvError::Empty) => {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+            Err(TryRecvError::Disconnected) => break,
+        }
     }
     Some(submissions)
 }
