@@ -30,10 +30,7 @@ impl Upkeep {
             return false;
         }
         let up_since = *self.up_since.get_or_insert(now);
-        let mut portions = Portions::default();
-        if now.duration_since(up_since) < FOLDING_AFTER {
-            portions.sums = 0;
-        }
+        let portions = portions(now.duration_since(up_since));
         match rollups::keep_up(db, env, &mut self.round, (portions, STEPS)).await {
             Ok(false) => return true,
             Ok(true) => {}
@@ -44,5 +41,24 @@ impl Upkeep {
         }
         self.last = Some(now);
         false
+    }
+}
+
+/// What one transaction does at a server that has been up this long.
+fn portions(up: SignedDuration) -> Portions {
+    let all = Portions::default();
+    if up < FOLDING_AFTER { Portions { sums: 0, ..all } } else { all }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_folds_nothing_in_its_first_hour() {
+        let sums = |minutes| portions(SignedDuration::from_mins(minutes)).sums;
+        assert_eq!((sums(0), sums(59)), (0, 0));
+        assert!(sums(60) > 0);
+        assert!(portions(SignedDuration::ZERO).events > 0);
     }
 }

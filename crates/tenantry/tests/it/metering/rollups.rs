@@ -175,6 +175,8 @@ async fn folded_or_not_a_report_is_the_sum_of_its_events() {
     let events = some_usage(&world, t, "a", &mut random, 10 * 24);
     assert!(world.record(&events).await.iter().all(|word| word.starts_with("accepted")));
     world.reports_are_sums(t, SPANS).await;
+    world.keep_up(Portions { sums: 0, ..SMALL }).await;
+    assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("01-01 00")), "nothing was to be folded yet");
     // Hours are folded a few at a time, up to the last midnight, in both periods; reports are right in between.
     assert!(world.keep_up(SMALL).await > 8);
     world.reports_are_sums(t, SPANS).await;

@@ -11,10 +11,10 @@ async fn groups(world: &World, tenant: Uuid, metric: Option<&str>, by: &str) -> 
     let selection = Selection { metric, group_by: Some(&by) };
     let found = report::report(&tx, (tenant, None), (None, None), selection, world.now()).await;
     tx.rollback().await.unwrap();
-    let word = |group: &tenantry::usage::groups::Group| {
+    let told = |group: &tenantry::usage::groups::Group| {
         format!("{} {} {} {}", group.metric, group.key.as_deref().unwrap_or("none"), group.total, group.count)
     };
-    Ok(found?.groups.unwrap().iter().map(word).collect())
+    Ok(found?.groups.unwrap().iter().map(told).collect())
 }
 
 #[tokio::test]
