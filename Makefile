@@ -1,5 +1,5 @@
 # Everything goes through these; `make run` and `make test` install what they need.
-.PHONY: run test demo bench setup
+.PHONY: run test demo bench bench-long setup
 
 TENANTRY := target/debug/tenantry
 
@@ -19,6 +19,11 @@ demo: setup
 bench: setup
 	cargo build --release --package tenantry
 	scripts/bench.sh target/release/tenantry
+
+# An hour, and 25 GB of disk.
+bench-long: setup
+	cargo build --release --package tenantry
+	scripts/bench-long.sh target/release/tenantry
 
 setup:
 	@scripts/setup.sh

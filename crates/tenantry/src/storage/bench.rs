@@ -65,8 +65,11 @@ pub async fn sizes(admin: &Client) -> Result<(i64, i64, i64, i64), Error> {
             "select (select pg_total_relation_size('tenantry.usage_keys')),
                     (select coalesce(sum(pg_total_relation_size(inhrelid)), 0)::bigint from pg_inherits
                      where inhparent = 'tenantry.tenant_usage'::regclass),
-                    (select pg_total_relation_size('tenantry.usage_rollups')
-                          + pg_total_relation_size('tenantry.usage_counters')),
+                    (select sum(pg_total_relation_size(relation))::bigint
+                     from unnest('{tenantry.usage_counters, tenantry.usage_rollups, tenantry.usage_day_rollups,
+                                   tenantry.usage_user_totals, tenantry.usage_hour_totals,
+                                   tenantry.usage_dimension_rollups, tenantry.usage_dimension_day_rollups,
+                                   tenantry.usage_segment_amounts, tenantry.usage_parts}'::regclass[]) relation),
                     (select coalesce(sum(event_count), 0)::bigint from tenantry.usage_counters)",
             &[],
         )

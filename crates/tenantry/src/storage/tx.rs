@@ -26,7 +26,8 @@ pub struct ReadScope {
 }
 
 impl ReadScope {
-    /// The statement that opens a transaction of this scope: one snapshot for all its statements. Only parsed UUIDs get in, so nothing can be injected.
+    /// The statement that opens a transaction of this scope: one snapshot for all its statements. Only parsed UUIDs get in,
+    /// so nothing can be injected.
     fn begin(self) -> String {
         use std::fmt::Write as _;
         let mut sql = String::from("begin isolation level repeatable read read only");

@@ -51,7 +51,10 @@ pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), Sto
             }
             let mut opening = Opening::new(tx, env, subscriptions).await?;
             opening.watches = watch::of_tenants(tx, some).await?;
-            for counters in some.iter().filter_map(|tenant| by_tenant.get(tenant)) {
+            let counters: Vec<&[Wanted]> =
+                some.iter().filter_map(|tenant| Some(by_tenant.get(tenant)?.as_slice())).collect();
+            opening.read_ahead(&counters.concat()).await?;
+            for counters in counters {
                 opening.add(counters).await?;
             }
             opening.write().await
@@ -83,6 +86,8 @@ struct Opening<'a> {
     /// Read where counters are made.
     watches: Watches,
     known: BTreeMap<(Uuid, Timestamp), PeriodRow>,
+    /// The instants whose neighbouring periods are known.
+    looked_at: BTreeSet<(Uuid, Timestamp)>,
     segments: BTreeMap<(Uuid, Timestamp), SegmentRow>,
     new_periods: Vec<PeriodRow>,
     new_segments: Vec<SegmentRow>,
@@ -104,11 +109,38 @@ impl<'a> Opening<'a> {
             plans,
             watches: Watches::default(),
             known: BTreeMap::new(),
+            looked_at: BTreeSet::new(),
             segments: BTreeMap::new(),
             new_periods: Vec::new(),
             new_segments: Vec::new(),
             new_counters: Vec::new(),
         })
+    }
+
+    /// Reads what is there for all of these counters: one by one, ten thousand tenants would wait for ten thousand
+    /// answers of the database.
+    async fn read_ahead(&mut self, wanted: &[Wanted]) -> Result<(), StoreError> {
+        let instants: BTreeSet<(Uuid, Timestamp)> = wanted.iter().map(|row| (row.tenant_id, row.at)).collect();
+        self.look_at(instants).await?;
+        let (tenants, starts): (Vec<Uuid>, Vec<Timestamp>) = self.known.keys().copied().unzip();
+        for segment in open::last_segments(self.tx, &tenants, &starts).await? {
+            self.segments.insert((segment.tenant_id, segment.period_start), segment);
+        }
+        Ok(())
+    }
+
+    /// Reads the periods next to these instants that are not known yet.
+    async fn look_at(&mut self, mut instants: BTreeSet<(Uuid, Timestamp)>) -> Result<(), StoreError> {
+        instants.retain(|instant| !self.looked_at.contains(instant));
+        if instants.is_empty() {
+            return Ok(());
+        }
+        let (tenants, at): (Vec<Uuid>, Vec<Timestamp>) = instants.iter().copied().unzip();
+        for row in open::nearest_periods(self.tx, &tenants, &at).await? {
+            self.known.entry((row.tenant_id, row.start)).or_insert(row);
+        }
+        self.looked_at.append(&mut instants);
+        Ok(())
     }
 
     /// Adds the counters of one tenant.
@@ -157,9 +189,7 @@ impl<'a> Opening<'a> {
     }
 
     async fn period_at(&mut self, tenant: Uuid, at: Timestamp) -> Result<PeriodRow, StoreError> {
-        for row in open::nearest_periods(self.tx, &[tenant], &[at]).await? {
-            self.known.entry((tenant, row.start)).or_insert(row);
-        }
+        self.look_at(BTreeSet::from([(tenant, at)])).await?;
         let previous = self.known.range((tenant, Timestamp::MIN)..=(tenant, at)).next_back().map(|(_, row)| row);
         if let Some(row) = previous
             && at < row.end

@@ -2,8 +2,8 @@
 //!
 //! A tenant keeps its plan: the one of the same id in the other catalog, or the one that it is said to be called there.
 //! Periods belong to the month (UTC) in which they begin. Totals of segments are those that were recorded, or made
-//! anew from the events where the other catalog counts a metric in another way; each metric of a period is rounded once. The price of a plan counts for a period as it is in the catalog, by the plan that the period
-//! began under.
+//! anew from the events where the other catalog counts a metric in another way; each metric of a period is rounded
+//! once. The price of a plan counts for a period as it is in the catalog, by the plan that the period began under.
 
 use std::collections::{BTreeMap, BTreeSet};
 

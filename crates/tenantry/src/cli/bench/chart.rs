@@ -15,22 +15,12 @@ const STYLE: &str = ":root{color-scheme:light dark;--ink:#1b1f24;--paper:#fff;--
 @media (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--paper:#15181c;--quiet:#9aa3ae;--bar:#79a7d8;--bound:#4b5563}}\
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:940px;margin:2rem auto;padding:0 1rem}\
 text{fill:var(--ink);font:13px system-ui,sans-serif}.quiet{fill:var(--quiet)}p.quiet{color:var(--quiet)}rect{fill:var(--bar)}rect.bound{fill:var(--bound)}\
+line{stroke:var(--bound);stroke-width:.5}polyline{fill:none;stroke:var(--bar);stroke-width:2}\
 h1{font-size:1.4rem}h2{font-size:1.05rem;margin-top:2rem}";
 
 /// The page.
 pub(super) fn page(suite: &Suite) -> String {
-    let machine = &suite.machine;
-    let mut html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tenantry benchmark</title><style>{STYLE}</style>\
-         <h1>Tenantry benchmark</h1><p>{} cores, {}, {} GiB, {}. Tenantry {}, PostgreSQL {}. {}</p>",
-        machine.cores,
-        escape(&machine.processor),
-        escape(&machine.memory_gib),
-        escape(&machine.system),
-        escape(&machine.tenantry),
-        escape(&machine.postgres),
-        suite.taken_at,
-    );
+    let mut html = head("Tenantry benchmark", &format!("{}, {}", suite.machine, suite.taken_at));
     let mut counts: Vec<usize> = suite.lines.iter().map(|line| line.tenants).collect();
     counts.sort_unstable();
     counts.dedup();
@@ -40,8 +30,7 @@ pub(super) fn page(suite: &Suite) -> String {
         let _ = write!(html, "<h2>{tenants} {}</h2>", if tenants == 1 { "tenant" } else { "tenants" });
         bars(&mut html, &lines);
     }
-    let _ = writeln!(html, "<h2>Method</h2><p class=\"quiet\">{}</p></html>", escape(&suite.method));
-    html
+    foot(&html, &suite.method)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "pixels")]
@@ -69,6 +58,56 @@ fn bars(html: &mut String, lines: &[&Line]) {
         );
     }
     html.push_str("</svg>");
+}
+
+/// A page with one curve: events a second over events that are there.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "pixels and whole events")]
+pub(super) fn curve(title: &str, about: &str, method: &str, points: &[(f64, f64)]) -> String {
+    const WIDTH: f64 = 880.0;
+    const HEIGHT: f64 = 300.0;
+    const EDGE: f64 = 70.0;
+    let farthest = points.iter().map(|point| point.0).fold(1.0, f64::max);
+    let highest = points.iter().map(|point| point.1).fold(1.0, f64::max);
+    let place = |(events, speed): (f64, f64)| {
+        (EDGE + events / farthest * (WIDTH - 2.0 * EDGE), HEIGHT - speed / highest * (HEIGHT - 30.0))
+    };
+    let path: Vec<String> = points.iter().map(|point| place(*point)).map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let mut html = head(title, about);
+    // Writing to a String cannot fail.
+    let _ = write!(html, "<svg viewBox=\"0 0 {WIDTH} {}\" width=\"100%\" role=\"img\">", HEIGHT + 40.0);
+    for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        let (x, y) = (place((farthest * share, 0.0)).0, place((0.0, highest * share)).1);
+        let _ = write!(
+            html,
+            "<line x1=\"{EDGE}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <text class=\"quiet\" x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
+             <text class=\"quiet\" x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
+            WIDTH - EDGE,
+            EDGE - 8.0,
+            y + 4.0,
+            thousands((highest * share) as u64),
+            HEIGHT + 22.0,
+            thousands((farthest * share) as u64),
+        );
+    }
+    let _ = write!(
+        html,
+        "<polyline points=\"{}\"/></svg><p>Events a second over events that are there.</p>",
+        path.join(" ")
+    );
+    foot(&html, method)
+}
+
+fn head(title: &str, about: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>\
+         <h1>{title}</h1><p>{}</p>",
+        escape(about),
+    )
+}
+
+fn foot(html: &str, method: &str) -> String {
+    format!("{html}<h2>Method</h2><p class=\"quiet\">{}</p></html>\n", escape(method))
 }
 
 fn thousands(number: u64) -> String {

@@ -84,15 +84,22 @@ pub(super) struct Selection {
     pub(super) rounds: usize,
 }
 
-/// Measures all of it.
+/// Measures all of it, with what is measured beside.
 pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<Vec<Line>, Failure> {
     stage.prepare().await?;
     warm(stage, selection).await?;
+    let lines = rounds(stage, selection, "r").await?;
+    stage.remove().await?;
+    Ok(lines)
+}
+
+/// Measures all of it in rounds whose names begin so, which no other rounds of the stage may.
+pub(super) async fn rounds(stage: &Stage<'_>, selection: &Selection, name: &str) -> Result<Vec<Line>, Failure> {
     let mut rounds: Vec<(What, usize, Vec<Figure>)> = Vec::new();
     for round in 0..selection.rounds.max(1) {
         for (index, (what, tenants)) in plan(selection).enumerate() {
             let busy = Busy::now();
-            let mut figure = one(stage, what, tenants, &format!("r{round}")).await?;
+            let mut figure = one(stage, what, tenants, &format!("{name}{round}")).await?;
             figure.cpu_us = busy.per_event(figure.events);
             match rounds.get_mut(index) {
                 Some((_, _, figures)) => figures.push(figure),
@@ -100,7 +107,6 @@ pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<
             }
         }
     }
-    stage.remove().await?;
     let line = |(what, tenants, figures)| Some(Line { what, tenants, figure: measure::median(figures)? });
     Ok(rounds.into_iter().filter_map(line).collect())
 }
@@ -114,7 +120,7 @@ fn plan(selection: &Selection) -> impl Iterator<Item = (What, usize)> {
 }
 
 /// What is done once is done before: connections, prepared statements, the tenants' first periods and counters.
-async fn warm(stage: &Stage<'_>, selection: &Selection) -> Result<(), Failure> {
+pub(super) async fn warm(stage: &Stage<'_>, selection: &Selection) -> Result<(), Failure> {
     stage.open_counters().await?;
     for (what, tenants) in plan(selection) {
         if matches!(what, What::Single | What::Batches | What::SinglePair | What::BatchesPair | What::Checks) {

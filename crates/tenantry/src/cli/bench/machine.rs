@@ -1,5 +1,6 @@
 //! What a run was measured on: the machine, the versions, the database's settings; and how busy it was.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,15 @@ impl Machine {
             postgres: facts.version,
             settings: facts.settings,
         })
+    }
+}
+
+impl Display for Machine {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { cores, processor, memory_gib, system, tenantry, postgres, settings } = self;
+        let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        writeln!(f, "{cores} cores ({processor}), {memory_gib} GiB, {system}")?;
+        write!(f, "Tenantry {tenantry}, PostgreSQL {postgres}: {}", settings.join(", "))
     }
 }
 

@@ -97,39 +97,100 @@ pub(super) fn median(mut rounds: Vec<Figure>) -> Option<Figure> {
     rounds.into_iter().nth(middle).map(|figure| Figure { errors, ..figure })
 }
 
+/// How the keys of events follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Keys {
+    /// Each is above the last one of its connection, as with UUIDs of version 7
+    Time,
+    /// Each is anywhere among those that are there, as with UUIDs of version 4
+    Random,
+}
+
 /// Names events and picks tenants: the same in every run with the same seed, without asking for chance each time.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
+    keys: Keys,
     prefix: String,
     count: u64,
     state: u64,
+    /// What the last key begins with, of random ones.
+    anywhere: u64,
 }
 
 /// Every so many events one is sent again under its old name.
 const REPEAT_EVERY: u64 = 20;
 
 impl Names {
-    pub(super) fn new(prefix: String, seed: u64) -> Self {
-        Self { prefix, count: 0, state: seed | 1 }
+    /// Names that no other prefix has.
+    pub(super) fn new(keys: Keys, prefix: String) -> Self {
+        // FNV-1a: prefixes that are alike begin far from each other.
+        let mix = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        let state = prefix.bytes().fold(0xcbf2_9ce4_8422_2325, mix) | 1;
+        Self { keys, prefix, count: 0, state, anywhere: 0 }
     }
 
-    /// The next idempotency key; grows with time, and one in twenty was used before.
+    /// The next idempotency key; one in twenty was used before.
     pub(super) fn key(&mut self) -> String {
         self.count += 1;
-        let number = if self.count.is_multiple_of(REPEAT_EVERY) { self.count - 1 } else { self.count };
-        format!("{}-{number:012}", self.prefix)
+        let is_repetition = self.is_repetition();
+        let number = if is_repetition { self.count - 1 } else { self.count };
+        match self.keys {
+            Keys::Time => format!("{}-{number:012}", self.prefix),
+            Keys::Random => {
+                if !is_repetition {
+                    self.anywhere = self.next() >> 32;
+                }
+                format!("{:08x}-{}-{number}", self.anywhere, self.prefix)
+            }
+        }
     }
 
-    /// Whether the key before last was a repetition, so that it belongs to the same tenant.
+    /// Whether the last key repeats the one before, so that it belongs to the same tenant.
     pub(super) fn is_repetition(&self) -> bool {
         self.count.is_multiple_of(REPEAT_EVERY)
     }
 
-    /// A number below `below`, evenly spread (xorshift).
+    /// A number below `below`, evenly spread.
     pub(super) fn pick(&mut self, below: usize) -> usize {
+        usize::try_from(self.next() % (below.max(1) as u64)).unwrap_or(0)
+    }
+
+    /// The next number of the sequence (xorshift).
+    fn next(&mut self) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        usize::try_from(self.state % (below.max(1) as u64)).unwrap_or(0)
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keys, Names};
+
+    #[test]
+    fn one_key_in_twenty_is_repeated_and_all_others_are_new() {
+        for kind in [Keys::Time, Keys::Random] {
+            let mut seen = std::collections::BTreeSet::new();
+            for task in 0..3 {
+                let mut names = Names::new(kind, format!("run-{task}"));
+                for count in 1..=1000 {
+                    assert_eq!(!seen.insert(names.key()), count % 20 == 0, "{kind:?} {count}");
+                    assert_eq!(names.is_repetition(), count % 20 == 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_time_grow_and_random_ones_do_not() {
+        let is_growing = |kind| {
+            let mut names = Names::new(kind, "run".to_owned());
+            let keys: Vec<String> = (0..500).map(|_| names.key()).collect();
+            keys.is_sorted()
+        };
+        assert!(is_growing(Keys::Time));
+        assert!(!is_growing(Keys::Random));
     }
 }

@@ -10,7 +10,7 @@ use tokio_postgres::Config as Connect;
 use uuid::Uuid;
 
 use super::http::{self, Asker, Caller, Sender};
-use super::measure::{self, Figure, Names};
+use super::measure::{self, Figure, Keys, Names};
 use super::statements::Statements;
 use super::ways::{Copy, Direct, NaiveWay, SingleWay};
 use crate::cli::{Failure, Session};
@@ -52,6 +52,7 @@ pub(super) struct Stage<'a> {
     metric: Arc<str>,
     tenants: Arc<[Uuid]>,
     pub(super) time: Duration,
+    keys: Keys,
     /// Tells the names of this run from those of others.
     run: String,
 }
@@ -70,6 +71,7 @@ pub(super) struct Plan {
     pub(super) metric: String,
     pub(super) tenants: usize,
     pub(super) time: Duration,
+    pub(super) keys: Keys,
 }
 
 impl<'a> Stage<'a> {
@@ -102,6 +104,7 @@ impl<'a> Stage<'a> {
             metric: plan.metric.as_str().into(),
             tenants: tenants(session, &opened.db, plan.tenants).await?,
             time: plan.time,
+            keys: plan.keys,
             run: minted.id.simple().to_string(),
         })
     }
@@ -147,6 +150,7 @@ impl<'a> Stage<'a> {
             metric: metric.into(),
             tenants,
             time,
+            keys: self.keys,
             run: self.run.clone(),
         }
     }
@@ -192,7 +196,7 @@ impl<'a> Stage<'a> {
     }
 
     fn names(&self, what: &str, count: usize, round: &str, task: usize) -> Names {
-        Names::new(format!("{}-{what}-{count}-{round}-{task}", self.run), (task as u64 + 1) * 0x9e37_79b9_7f4a_7c15)
+        Names::new(self.keys, format!("{}-{what}-{count}-{round}-{task}", self.run))
     }
 
     fn spread(&self, count: usize) -> Arc<[Uuid]> {

@@ -3,8 +3,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,8 +10,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::chart;
+use super::disk::Disk;
 use super::lines::{self, Line, Selection, What};
 use super::machine::Machine;
+use super::measure::Keys;
+use super::memory::Watch;
 use super::stage::{
     BATCH, BATCH_CONNECTIONS, DIRECT_CONNECTIONS, EARLIER, NAIVE_CONNECTIONS, Plan, SINGLE_CONNECTIONS, Stage,
     TRANSACTION_CONNECTIONS,
@@ -21,7 +22,6 @@ use super::stage::{
 use crate::cli::output::table;
 use crate::cli::{Failure, Session};
 use crate::deployment::Deployment;
-use crate::storage::{bench, describe};
 
 /// What the suite measures, side by side in each round.
 const WHAT: [What; 11] = [
@@ -39,8 +39,6 @@ const WHAT: [What; 11] = [
 ];
 const TENANTS: [usize; 3] = [1, 100, 10_000];
 const METRIC: &str = "api_calls";
-/// How often the server is asked how much memory it has.
-const WATCH: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -77,16 +75,6 @@ pub(super) struct Suite {
     pub(super) disk: Disk,
 }
 
-/// What events take on disk, indexes included, in bytes for a million of them.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Disk {
-    pub(super) events: i64,
-    pub(super) keys_per_million: i64,
-    pub(super) events_per_million: i64,
-    pub(super) sums_per_million: i64,
-}
-
 pub(super) async fn run(session: &Session, options: &Options) -> Result<ExitCode, Failure> {
     let before = options.compare.as_deref().map(read).transpose()?;
     let suite = session.on_database(async |opened| measured(session, opened, options).await).await?;
@@ -107,44 +95,23 @@ async fn measured(session: &Session, opened: &Deployment, options: &Options) -> 
         metric: METRIC.to_owned(),
         tenants: TENANTS.into_iter().max().unwrap_or(1),
         time: Duration::from_secs(options.seconds.max(1)),
+        keys: Keys::Time,
     };
     let selection = Selection { what, tenants: TENANTS.to_vec(), rounds: options.rounds };
     let stage = Stage::set(session, opened, plan).await?;
     let admin = stage.admin().await?;
-    let most = Arc::new(AtomicU64::new(0));
-    let watch = tokio::spawn(memory(first, Arc::clone(&most)));
+    let watch = Watch::begin(first);
     let lines = lines::measure(&stage, &selection).await;
-    watch.abort();
     stage.strike().await?;
     let lines = lines?;
-    let (keys, events, sums, count) = bench::sizes(&admin).await.map_err(|error| Failure::wrong(describe(&error)))?;
-    let per_million = |bytes: i64| i64::try_from(i128::from(bytes) * 1_000_000 / i128::from(count.max(1))).unwrap_or(0);
     Ok(Suite {
         taken_at: session.env.clock.now(),
         machine: Machine::of(&admin).await?,
         method: method(options.rounds, options.seconds),
         lines,
-        server_memory_bytes: Some(most.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0),
-        disk: Disk {
-            events: count,
-            keys_per_million: per_million(keys),
-            events_per_million: per_million(events),
-            sums_per_million: per_million(sums),
-        },
+        server_memory_bytes: watch.most(),
+        disk: Disk::of(&admin).await?,
     })
-}
-
-/// Asks the server for its memory until it is ended, and keeps the most. A server without figures is left alone.
-async fn memory(url: String, most: Arc<AtomicU64>) {
-    let client = reqwest::Client::new();
-    loop {
-        let Ok(answer) = client.get(format!("{url}/metrics")).send().await else { return };
-        let Ok(text) = answer.text().await else { return };
-        let line = text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
-        let Some(bytes) = line.and_then(|bytes| bytes.trim().parse::<u64>().ok()) else { return };
-        most.fetch_max(bytes, Ordering::Relaxed);
-        tokio::time::sleep(WATCH).await;
-    }
 }
 
 fn read(path: &Path) -> Result<Suite, Failure> {
@@ -178,28 +145,12 @@ pub(super) fn method(rounds: usize, seconds: u64) -> String {
 }
 
 fn report(suite: &Suite, before: Option<&Suite>) -> String {
-    let Machine { cores, processor, memory_gib, system, tenantry, postgres, settings } = &suite.machine;
-    let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    let mut text = format!(
-        "{} on {cores} cores ({processor}), {memory_gib} GiB, {system}\nTenantry {tenantry}, PostgreSQL {postgres}: {}\n{}\n\n{}",
-        suite.taken_at,
-        settings.join(", "),
-        suite.method,
-        self::text(&suite.lines),
-    );
-    let mib = |bytes: i64| bytes / 1024 / 1024;
+    let mut text = format!("{} on {}\n{}\n\n{}", suite.taken_at, suite.machine, suite.method, self::text(&suite.lines));
     // Writing to a String cannot fail.
     if let Some(bytes) = suite.server_memory_bytes {
         let _ = writeln!(text, "the server's memory: at most {} MiB", bytes / 1024 / 1024);
     }
-    let Disk { events, keys_per_million, events_per_million, sums_per_million } = suite.disk;
-    let _ = writeln!(
-        text,
-        "on disk, a million events (of {events}): {} MiB keys, {} MiB events, {} MiB sums and counters",
-        mib(keys_per_million),
-        mib(events_per_million),
-        mib(sums_per_million),
-    );
+    let _ = writeln!(text, "{}", suite.disk);
     for (line, old) in
         before.iter().flat_map(|before| suite.lines.iter().filter_map(|line| Some((line, before.of(line)?))))
     {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::lines::{self, Line, Selection, What};
+use super::measure::Keys;
 use super::stage::{Plan, Stage};
 use super::suite::{method, text};
 use crate::cli::{Failure, Session};
@@ -50,6 +51,7 @@ async fn measured(session: &Session, opened: &Deployment, bench: &BenchUsage) ->
         metric: bench.metric.clone(),
         tenants: bench.tenants.iter().copied().max().unwrap_or(1).max(1),
         time: Duration::from_secs(bench.seconds.max(1)),
+        keys: Keys::Time,
     };
     let selection = Selection { what: bench.only.clone(), tenants: bench.tenants.clone(), rounds: bench.rounds };
     let stage = Stage::set(session, opened, plan).await?;
