@@ -12,7 +12,7 @@ use crate::config::LogFormat;
 /// Variable that says what is logged, as in `info,tenantry=debug`.
 const FILTER: &str = "TENANTRY_LOG";
 /// Libraries that show the values they handle when they are asked for details: parameters of statements, secrets among
-/// them. They are not, also where everything else is.
+/// them. They are not, also where everything else is. What the database notes of statements that go well is left out, too.
 const WITH_VALUES: &[&str] = &["tokio_postgres"];
 /// Bounds of histograms of seconds.
 const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -25,7 +25,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// the environment says nothing.
 pub fn install_logs(format: LogFormat, level: &str) {
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(level));
-    let filter = WITH_VALUES.iter().fold(filter, |filter, library| match format!("{library}=info").parse() {
+    let filter = WITH_VALUES.iter().fold(filter, |filter, library| match format!("{library}=warn").parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     });

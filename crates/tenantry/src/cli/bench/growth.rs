@@ -132,15 +132,14 @@ async fn grow(
     goals.sort_unstable();
     for goal in std::iter::once(0).chain(goals) {
         while Disk::of(admin).await?.events < goal {
-            let name = format!("g{:06}", curve.len());
-            let figure = slices.http(BATCH, bench.tenants, (&name, 1)).await?;
+            let figure = slices.http(BATCH, bench.tenants, 1).await?;
             if figure.errors > 0 {
                 return Err(Failure::wrong(format!("{} batches were not taken", figure.errors)));
             }
             curve.push(Point { events: Disk::of(admin).await?.events, per_second: figure.per_second });
         }
         let disk = Disk::of(admin).await?;
-        let lines = lines::rounds(stage, &selection, &format!("m{}-", marks.len())).await?;
+        let lines = lines::rounds(stage, &selection).await?;
         marks.push(Mark { events: disk.events, lines, disk, server_memory_bytes: watch.most() });
     }
     Ok((marks, curve))

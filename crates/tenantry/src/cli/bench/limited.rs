@@ -12,10 +12,10 @@ const LIMIT: u64 = 20_000;
 
 /// Measures events that are answered, accepted or refused, until the time is over; fails unless exactly as many were
 /// accepted as the limit allows.
-pub(super) async fn measure(stage: &Stage<'_>, round: &str) -> Result<Figure, Failure> {
+pub(super) async fn measure(stage: &Stage<'_>) -> Result<Figure, Failure> {
     let time = stage.time.max(Duration::from_secs(2));
     let limited = stage.with(stage.another().await?, METRIC, time);
-    let figure = limited.http(1, 1, (round, 1)).await?;
+    let figure = limited.http(1, 1, 1).await?;
     let used = limited.total().await?;
     let refused = figure.refused;
     if used > LIMIT || (refused > 0 && used != LIMIT) {

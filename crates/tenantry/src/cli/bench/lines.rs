@@ -88,18 +88,18 @@ pub(super) struct Selection {
 pub(super) async fn measure(stage: &Stage<'_>, selection: &Selection) -> Result<Vec<Line>, Failure> {
     stage.prepare().await?;
     warm(stage, selection).await?;
-    let lines = rounds(stage, selection, "r").await?;
+    let lines = rounds(stage, selection).await?;
     stage.remove().await?;
     Ok(lines)
 }
 
-/// Measures all of it in rounds whose names begin so, which no other rounds of the stage may.
-pub(super) async fn rounds(stage: &Stage<'_>, selection: &Selection, name: &str) -> Result<Vec<Line>, Failure> {
+/// Measures all of it in rounds.
+pub(super) async fn rounds(stage: &Stage<'_>, selection: &Selection) -> Result<Vec<Line>, Failure> {
     let mut rounds: Vec<(What, usize, Vec<Figure>)> = Vec::new();
-    for round in 0..selection.rounds.max(1) {
+    for _ in 0..selection.rounds.max(1) {
         for (index, (what, tenants)) in plan(selection).enumerate() {
             let busy = Busy::now();
-            let mut figure = one(stage, what, tenants, &format!("{name}{round}")).await?;
+            let mut figure = one(stage, what, tenants).await?;
             figure.cpu_us = busy.per_event(figure.events);
             match rounds.get_mut(index) {
                 Some((_, _, figures)) => figures.push(figure),
@@ -124,24 +124,24 @@ pub(super) async fn warm(stage: &Stage<'_>, selection: &Selection) -> Result<(),
     stage.open_counters().await?;
     for (what, tenants) in plan(selection) {
         if matches!(what, What::Single | What::Batches | What::SinglePair | What::BatchesPair | What::Checks) {
-            one(&stage.shortly(Duration::from_millis(200)), what, tenants, "warm").await?;
+            one(&stage.shortly(Duration::from_millis(200)), what, tenants).await?;
         }
     }
     Ok(())
 }
 
-async fn one(stage: &Stage<'_>, what: What, tenants: usize, round: &str) -> Result<Figure, Failure> {
+async fn one(stage: &Stage<'_>, what: What, tenants: usize) -> Result<Figure, Failure> {
     match what {
-        What::Single => stage.http(1, tenants, (round, 1)).await,
-        What::Batches => stage.http(BATCH, tenants, (round, 1)).await,
-        What::SinglePair => stage.http(1, tenants, (round, 2)).await,
-        What::BatchesPair => stage.http(BATCH, tenants, (round, 2)).await,
-        What::Recorder => stage.direct(tenants, round).await,
-        What::Statements => stage.statements(tenants, round).await,
-        What::Copy => stage.copy(tenants, round).await,
-        What::Checks => stage.checks(tenants, round).await,
-        What::Limited => limited::measure(stage, round).await,
-        What::Naive => stage.naive(round).await,
-        What::Transactions => stage.transactions(round).await,
+        What::Single => stage.http(1, tenants, 1).await,
+        What::Batches => stage.http(BATCH, tenants, 1).await,
+        What::SinglePair => stage.http(1, tenants, 2).await,
+        What::BatchesPair => stage.http(BATCH, tenants, 2).await,
+        What::Recorder => stage.direct(tenants).await,
+        What::Statements => stage.statements(tenants).await,
+        What::Copy => stage.copy(tenants).await,
+        What::Checks => stage.checks(tenants).await,
+        What::Limited => limited::measure(stage).await,
+        What::Naive => stage.naive().await,
+        What::Transactions => stage.transactions().await,
     }
 }

@@ -1,10 +1,14 @@
 //! Running one kind of work from many tasks for a fixed time.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::cli::Failure;
 
@@ -107,43 +111,64 @@ pub(super) enum Keys {
     Random,
 }
 
-/// Names events and picks tenants: the same in every run with the same seed, without asking for chance each time.
+/// Numbers the events of a run, over all its connections.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    keys: Keys,
+    /// Tells the events of this run from those of others.
+    run: u64,
+    next: AtomicU64,
+}
+
+impl Sequence {
+    /// Above all that began before `now`, as long as they took fewer than 65 million numbers a second.
+    pub(super) fn new(keys: Keys, run: Uuid, now: Timestamp) -> Self {
+        let began = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        Self { keys, run: run.as_u64_pair().1, next: AtomicU64::new(began << 16) }
+    }
+
+    fn next(&self) -> Uuid {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let first = match self.keys {
+            Keys::Time => number,
+            Keys::Random => scattered(number),
+        };
+        Uuid::from_u64_pair(first, self.run)
+    }
+}
+
+/// Another number for each number, anywhere (the last step of SplitMix64).
+const fn scattered(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+/// Names the events of a connection and picks tenants for them.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
-    keys: Keys,
-    prefix: String,
+    sequence: Arc<Sequence>,
     count: u64,
+    last: Uuid,
     state: u64,
-    /// What the last key begins with, of random ones.
-    anywhere: u64,
 }
 
 /// Every so many events one is sent again under its old name.
 const REPEAT_EVERY: u64 = 20;
 
 impl Names {
-    /// Names that no other prefix has.
-    pub(super) fn new(keys: Keys, prefix: String) -> Self {
-        // FNV-1a: prefixes that are alike begin far from each other.
-        let mix = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        let state = prefix.bytes().fold(0xcbf2_9ce4_8422_2325, mix) | 1;
-        Self { keys, prefix, count: 0, state, anywhere: 0 }
+    /// Of one of several connections, each of which picks other tenants.
+    pub(super) fn new(sequence: Arc<Sequence>, connection: usize) -> Self {
+        Self { sequence, count: 0, last: Uuid::nil(), state: scattered(connection as u64 + 1) | 1 }
     }
 
     /// The next idempotency key; one in twenty was used before.
     pub(super) fn key(&mut self) -> String {
         self.count += 1;
-        let is_repetition = self.is_repetition();
-        let number = if is_repetition { self.count - 1 } else { self.count };
-        match self.keys {
-            Keys::Time => format!("{}-{number:012}", self.prefix),
-            Keys::Random => {
-                if !is_repetition {
-                    self.anywhere = self.next() >> 32;
-                }
-                format!("{:08x}-{}-{number}", self.anywhere, self.prefix)
-            }
+        if !self.is_repetition() {
+            self.last = self.sequence.next();
         }
+        self.last.to_string()
     }
 
     /// Whether the last key repeats the one before, so that it belongs to the same tenant.
@@ -151,32 +176,37 @@ impl Names {
         self.count.is_multiple_of(REPEAT_EVERY)
     }
 
-    /// A number below `below`, evenly spread.
+    /// A number below `below`, evenly spread (xorshift).
     pub(super) fn pick(&mut self, below: usize) -> usize {
-        usize::try_from(self.next() % (below.max(1) as u64)).unwrap_or(0)
-    }
-
-    /// The next number of the sequence (xorshift).
-    fn next(&mut self) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        self.state
+        usize::try_from(self.state % (below.max(1) as u64)).unwrap_or(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Keys, Names};
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::{Keys, Names, Sequence};
+
+    fn sequence(keys: Keys) -> Arc<Sequence> {
+        Arc::new(Sequence::new(keys, Uuid::from_u128(7), Timestamp::UNIX_EPOCH))
+    }
 
     #[test]
     fn one_key_in_twenty_is_repeated_and_all_others_are_new() {
-        for kind in [Keys::Time, Keys::Random] {
+        for keys in [Keys::Time, Keys::Random] {
             let mut seen = std::collections::BTreeSet::new();
-            for task in 0..3 {
-                let mut names = Names::new(kind, format!("run-{task}"));
+            let sequence = sequence(keys);
+            for connection in 0..3 {
+                let mut names = Names::new(Arc::clone(&sequence), connection);
                 for count in 1..=1000 {
-                    assert_eq!(!seen.insert(names.key()), count % 20 == 0, "{kind:?} {count}");
+                    assert_eq!(!seen.insert(names.key()), count % 20 == 0, "{keys:?} {count}");
                     assert_eq!(names.is_repetition(), count % 20 == 0);
                 }
             }
@@ -185,10 +215,9 @@ mod tests {
 
     #[test]
     fn keys_of_time_grow_and_random_ones_do_not() {
-        let is_growing = |kind| {
-            let mut names = Names::new(kind, "run".to_owned());
-            let keys: Vec<String> = (0..500).map(|_| names.key()).collect();
-            keys.is_sorted()
+        let is_growing = |keys| {
+            let mut names = Names::new(sequence(keys), 0);
+            (0..500).map(|_| names.key()).is_sorted()
         };
         assert!(is_growing(Keys::Time));
         assert!(!is_growing(Keys::Random));

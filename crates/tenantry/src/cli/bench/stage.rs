@@ -10,7 +10,7 @@ use tokio_postgres::Config as Connect;
 use uuid::Uuid;
 
 use super::http::{self, Asker, Caller, Sender};
-use super::measure::{self, Figure, Keys, Names};
+use super::measure::{self, Figure, Keys, Names, Sequence};
 use super::statements::Statements;
 use super::ways::{Copy, Direct, NaiveWay, SingleWay};
 use crate::cli::{Failure, Session};
@@ -52,9 +52,8 @@ pub(super) struct Stage<'a> {
     metric: Arc<str>,
     tenants: Arc<[Uuid]>,
     pub(super) time: Duration,
-    keys: Keys,
-    /// Tells the names of this run from those of others.
-    run: String,
+    /// Names the events of this run.
+    sequence: Arc<Sequence>,
 }
 
 /// The authority of a server's URL.
@@ -104,8 +103,7 @@ impl<'a> Stage<'a> {
             metric: plan.metric.as_str().into(),
             tenants: tenants(session, &opened.db, plan.tenants).await?,
             time: plan.time,
-            keys: plan.keys,
-            run: minted.id.simple().to_string(),
+            sequence: Arc::new(Sequence::new(plan.keys, minted.id, session.env.clock.now())),
         })
     }
 
@@ -150,8 +148,7 @@ impl<'a> Stage<'a> {
             metric: metric.into(),
             tenants,
             time,
-            keys: self.keys,
-            run: self.run.clone(),
+            sequence: Arc::clone(&self.sequence),
         }
     }
 
@@ -195,8 +192,8 @@ impl<'a> Stage<'a> {
         tenants(self.session, &self.db, 1).await
     }
 
-    fn names(&self, what: &str, count: usize, round: &str, task: usize) -> Names {
-        Names::new(self.keys, format!("{}-{what}-{count}-{round}-{task}", self.run))
+    fn names(&self, connection: usize) -> Names {
+        Names::new(Arc::clone(&self.sequence), connection)
     }
 
     fn spread(&self, count: usize) -> Arc<[Uuid]> {
@@ -204,25 +201,19 @@ impl<'a> Stage<'a> {
     }
 
     /// Single events or batches over HTTP, to these servers in turn.
-    pub(super) async fn http(
-        &self,
-        batch: usize,
-        count: usize,
-        (round, servers): (&str, usize),
-    ) -> Result<Figure, Failure> {
+    pub(super) async fn http(&self, batch: usize, count: usize, servers: usize) -> Result<Figure, Failure> {
         let connections = if batch == 1 { SINGLE_CONNECTIONS } else { BATCH_CONNECTIONS };
         let tenants = self.spread(count);
         let mut tasks = Vec::new();
         for task in 0..connections {
-            let names = self.names(&format!("h{batch}-{servers}"), count, round, task);
-            let caller = self.caller(task % servers.max(1), &tenants, names).await?;
+            let caller = self.caller(task % servers.max(1), &tenants, task).await?;
             tasks.push(Sender { caller, batch, last: 0, refused: 0 });
         }
         measure::run(tasks, self.time).await
     }
 
     /// A connection to one of the servers.
-    async fn caller(&self, server: usize, tenants: &Arc<[Uuid]>, names: Names) -> Result<Caller, Failure> {
+    async fn caller(&self, server: usize, tenants: &Arc<[Uuid]>, task: usize) -> Result<Caller, Failure> {
         let authority = self.server(server)?;
         Ok(Caller {
             connection: http::connect(&authority).await?,
@@ -230,7 +221,7 @@ impl<'a> Stage<'a> {
             key: Arc::clone(&self.secret),
             metric: Arc::clone(&self.metric),
             tenants: Arc::clone(tenants),
-            names,
+            names: self.names(task),
         })
     }
 
@@ -240,21 +231,21 @@ impl<'a> Stage<'a> {
     }
 
     /// Checks over HTTP.
-    pub(super) async fn checks(&self, count: usize, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn checks(&self, count: usize) -> Result<Figure, Failure> {
         let tenants = self.spread(count);
         let mut tasks = Vec::new();
         for task in 0..SINGLE_CONNECTIONS {
-            tasks.push(Asker(self.caller(0, &tenants, self.names("check", count, round, task)).await?));
+            tasks.push(Asker(self.caller(0, &tenants, task).await?));
         }
         measure::run(tasks, self.time).await
     }
 
     /// The statements of recording by themselves: nothing is looked up, nothing decided in the program.
-    pub(super) async fn statements(&self, count: usize, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn statements(&self, count: usize) -> Result<Figure, Failure> {
         let tenants = self.spread(count);
         let mut tasks = Vec::new();
         for task in 0..DIRECT_CONNECTIONS {
-            let names = self.names("s", count, round, task);
+            let names = self.names(task);
             let clock = self.session.env.clone();
             tasks.push(Statements::new(self.db.clone(), clock, &self.metric, Arc::clone(&tenants), names).await?);
         }
@@ -262,7 +253,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The whole of recording without HTTP.
-    pub(super) async fn direct(&self, count: usize, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn direct(&self, count: usize) -> Result<Figure, Failure> {
         let env = self.session.env.clone();
         let recorder = Recorder::new(self.db.clone(), env.clone(), group_settings(&self.session.config));
         let tenants = self.spread(count);
@@ -272,46 +263,46 @@ impl<'a> Stage<'a> {
             actor: self.actor,
             metric: Arc::clone(&self.metric),
             tenants: Arc::clone(&tenants),
-            names: self.names("d", count, round, task),
+            names: self.names(task),
         };
         measure::run((0..DIRECT_CONNECTIONS).map(task).collect(), self.time).await
     }
 
     /// COPY into twins.
-    pub(super) async fn copy(&self, count: usize, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn copy(&self, count: usize) -> Result<Figure, Failure> {
         let mut tasks = Vec::new();
         for task in 0..DIRECT_CONNECTIONS {
             tasks.push(Copy {
                 client: migrate::connect(&self.admin).await?,
                 clock: self.session.env.clock.clone(),
                 tenants: self.spread(count),
-                names: self.names("c", count, round, task),
+                names: self.names(task),
             });
         }
         measure::run(tasks, self.time).await
     }
 
     /// Insert, then sum.
-    pub(super) async fn naive(&self, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn naive(&self) -> Result<Figure, Failure> {
         let tenant = self.hot();
         let mut tasks = Vec::new();
         for task in 0..NAIVE_CONNECTIONS {
             let client = migrate::connect(&self.admin).await?;
             let naive = Naive::new(client).await.map_err(|error| Failure::wrong(describe(&error)))?;
-            let names = self.names("n", 1, round, task);
+            let names = self.names(task);
             tasks.push(NaiveWay { naive, clock: self.session.env.clock.clone(), tenant, names });
         }
         measure::run(tasks, self.time).await
     }
 
     /// A transaction for each event.
-    pub(super) async fn transactions(&self, round: &str) -> Result<Figure, Failure> {
+    pub(super) async fn transactions(&self) -> Result<Figure, Failure> {
         let tenant = self.hot();
         let mut tasks = Vec::new();
         for task in 0..TRANSACTION_CONNECTIONS {
             let client = migrate::connect(&self.admin).await?;
             let single = Single::new(client).await.map_err(|error| Failure::wrong(describe(&error)))?;
-            let names = self.names("t", 1, round, task);
+            let names = self.names(task);
             tasks.push(SingleWay { single, clock: self.session.env.clock.clone(), tenant, names });
         }
         measure::run(tasks, self.time).await
