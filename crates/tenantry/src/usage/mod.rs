@@ -8,6 +8,7 @@ pub mod closing;
 pub mod event;
 pub mod explain;
 mod figures;
+mod gather;
 pub mod groups;
 pub mod holds;
 pub mod hours;

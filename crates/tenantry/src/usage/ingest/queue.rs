@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt as _;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::super::event::NewEvent;
+use super::super::gather;
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
 use super::preview::Preview;
@@ -32,7 +32,7 @@ pub struct IngestSettings {
 
 impl Default for IngestSettings {
     fn default() -> Self {
-        Self { queue_limit: 50_000, group_size: 1000, turns: 16, committers: 2 }
+        Self { queue_limit: 50_000, group_size: 1000, turns: gather::TURNS, committers: 2 }
     }
 }
 
@@ -181,23 +181,11 @@ async fn collect(
     };
     let mut events = first.events.len();
     let mut submissions = vec![first];
-    let mut turns = 0;
-    while events < settings.group_size && turns < settings.turns {
-        match receiver.try_recv() {
-            Ok(next) => {
-                events += next.events.len();
-                submissions.push(next);
-                turns = 0;
-            }
-            Err(TryRecvError::Empty) => {
-                turns += 1;
-                // Clients, the database and other servers may wait for this processor, too: what they get done now comes
-                // into this group or makes its statements faster. Where nobody waits, this returns at once.
-                std::thread::yield_now();
-                tokio::task::yield_now().await;
-            }
-            Err(TryRecvError::Disconnected) => break,
-        }
+    while events < settings.group_size
+        && let Some(next) = gather::next(|| receiver.try_recv().ok(), settings.turns).await
+    {
+        events += next.events.len();
+        submissions.push(next);
     }
     Some(submissions)
 }
