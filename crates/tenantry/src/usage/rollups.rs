@@ -18,6 +18,8 @@ use crate::write_tx;
 const AFTER_MIDNIGHT: SignedDuration = SignedDuration::from_mins(5);
 /// Tenants that are looked at in one go.
 const TENANTS_AT_ONCE: i64 = 200;
+/// Counters that are looked at in one go.
+const COUNTERS_AT_ONCE: i64 = 100;
 /// Looks of which nothing may come before others have their turn.
 const LOOKS: usize = 50;
 
@@ -73,6 +75,8 @@ pub async fn keep_up(
         let Some(last) = tenants.last().copied() else {
             break;
         };
+        let before = steps;
+        let is_all = is_below(&unfolded, COUNTERS_AT_ONCE) && is_below(&undescribed, COUNTERS_AT_ONCE);
         let work = unfolded.iter().map(|key| (key, Step::Fold(midnight)));
         for (key, step) in work.chain(undescribed.iter().map(|key| (key, Step::Describe))) {
             loop {
@@ -90,7 +94,10 @@ pub async fn keep_up(
                 }
             }
         }
-        round.after = Some(last);
+        // Where nothing can be done for all that were read, the others are not waited for.
+        if is_all || steps == before {
+            round.after = Some(last);
+        }
     }
     let Round { unsettled, failed, .. } = std::mem::take(round);
     if !failed {
@@ -102,7 +109,7 @@ pub async fn keep_up(
 /// Folds all days of a tenant that are over. For commands that do not wait for a server.
 pub async fn fold_all(db: &Database, tenant: Uuid, midnight: Timestamp) -> Result<(), StoreError> {
     let tx = db.read_as_service("list_sums_to_do", &[tenant]).await?;
-    let unfolded = rows::unfolded(&tx, &[tenant], midnight).await?;
+    let unfolded = rows::unfolded(&tx, &[tenant], midnight, i64::MAX).await?;
     tx.rollback().await?;
     for key in &unfolded {
         while fold(db, key, midnight, Portions::default().sums).await? {}
@@ -122,6 +129,10 @@ struct Page {
     undescribed: Vec<CounterKey>,
 }
 
+fn is_below(counters: &[CounterKey], most: i64) -> bool {
+    i64::try_from(counters.len()).is_ok_and(|count| count < most)
+}
+
 async fn unsettled(db: &Database) -> Result<Vec<Unsettled>, StoreError> {
     let tx = db.read_as_service("list_unsettled_metrics", &[]).await?;
     let unsettled = dimensions::unsettled(&tx).await?;
@@ -134,9 +145,12 @@ async fn page(db: &Database, round: &Round, midnight: Timestamp) -> Result<Page,
     let tenants = books::all_tenants(&tx, round.after, TENANTS_AT_ONCE).await?;
     tx.rollback().await?;
     let tx = db.read_as_service("list_sums_to_do", &tenants).await?;
-    let unfolded = rows::unfolded(&tx, &tenants, midnight).await?;
-    let undescribed =
-        if round.unsettled.is_empty() { Vec::new() } else { dimensions::undescribed(&tx, &tenants).await? };
+    let unfolded = rows::unfolded(&tx, &tenants, midnight, COUNTERS_AT_ONCE).await?;
+    let undescribed = if round.unsettled.is_empty() {
+        Vec::new()
+    } else {
+        dimensions::undescribed(&tx, &tenants, COUNTERS_AT_ONCE).await?
+    };
     tx.rollback().await?;
     Ok(Page { tenants, unfolded, undescribed })
 }

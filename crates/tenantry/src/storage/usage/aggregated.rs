@@ -49,7 +49,8 @@ query! {
             order by u.occurred_at desc, u.id desc
             limit 1), 0)";
     both UNIQUE = "
-        select count(distinct (u.metadata -> $6::text)::text)::numeric
+        select count(distinct (u.metadata -> $6::text)::text)
+                   filter (where jsonb_typeof(u.metadata -> $6::text) in ('string', 'number', 'boolean'))::numeric
         from tenantry.tenant_usage u
         join tenantry.usage_keys k on k.tenant_id = u.tenant_id and k.idempotency_key = u.idempotency_key
         where u.tenant_id = $1 and u.metric = $2 and u.occurred_at >= $3 and u.occurred_at < $4

@@ -62,7 +62,8 @@ query! {
         from tenantry.usage_dimensions d
         join tenantry.usage_counters c on c.metric = d.metric and c.tenant_id = any ($1)
         where not d.settled and (c.dimensions is distinct from nullif(d.names, '{}') or c.dimensions_pending)
-        order by 1, 2, 3";
+        order by 1, 2, 3
+        limit $2";
     service LOCK_UNDESCRIBED = "
         select c.dimensions, nullif(d.names, '{}'), c.dimensions_since, c.period_end
         from tenantry.usage_counters c
@@ -157,13 +158,17 @@ query! {
         order by 1, 2, 3, 4, 5, 6
         on conflict (tenant_id, metric, period_start, dimension, day, value) do update
         set amount = r.amount + excluded.amount, event_count = r.event_count + excluded.event_count";
+    /// The index has the hours of one dimension together, so that each dimension is looked at by itself.
     service FOLD = "
         insert into tenantry.usage_dimension_day_rollups as d
             (tenant_id, metric, period_start, dimension, day, value, amount, event_count)
-        select tenant_id, metric, period_start, dimension, date_trunc('day', hour, 'UTC'), value, sum(amount),
-               sum(event_count)::bigint
-        from tenantry.usage_dimension_rollups
-        where tenant_id = $1 and metric = $2 and period_start = $3 and hour >= $4 and hour < $5
+        select r.tenant_id, r.metric, r.period_start, r.dimension, date_trunc('day', r.hour, 'UTC'), r.value,
+               sum(r.amount), sum(r.event_count)::bigint
+        from tenantry.usage_counters c
+        cross join unnest(c.dimensions) as named (dimension)
+        join tenantry.usage_dimension_rollups r on r.tenant_id = c.tenant_id and r.metric = c.metric
+            and r.period_start = c.period_start and r.dimension = named.dimension
+        where c.tenant_id = $1 and c.metric = $2 and c.period_start = $3 and r.hour >= $4 and r.hour < $5
         group by 1, 2, 3, 4, 5, 6
         order by 4, 5, 6
         on conflict (tenant_id, metric, period_start, dimension, day, value) do update
@@ -175,8 +180,9 @@ query! {
         select r.tenant_id, r.metric, r.period_start, r.dimension, date_trunc('day', r.hour, 'UTC'), r.value,
                sum(r.amount), sum(r.event_count)::bigint
         from tenantry.usage_counters c
+        cross join unnest(c.dimensions) as named (dimension)
         join tenantry.usage_dimension_rollups r on r.tenant_id = c.tenant_id and r.metric = c.metric
-            and r.period_start = c.period_start
+            and r.period_start = c.period_start and r.dimension = named.dimension
         where c.tenant_id = $1 and c.metric = $2 and c.period_start = $3
           and r.hour >= $4 and r.hour < $5 and r.hour < c.folded_until
         group by 1, 2, 3, 4, 5, 6
@@ -212,9 +218,9 @@ pub async fn settle(tx: &Tx, metric: &Unsettled) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The counters of these tenants that are not as declared, or not yet.
-pub async fn undescribed(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<CounterKey>, StoreError> {
-    tx.rows(&UNDESCRIBED, &[&tenants]).await?.iter().map(key_of).collect()
+/// Counters of these tenants that are not as declared, or not yet; at most so many.
+pub async fn undescribed(tx: &Tx, tenants: &[Uuid], most: i64) -> Result<Vec<CounterKey>, StoreError> {
+    tx.rows(&UNDESCRIBED, &[&tenants, &most]).await?.iter().map(key_of).collect()
 }
 
 /// Locks a counter that is not as declared; none where it is.

@@ -183,6 +183,8 @@ query! {
             where c.tenant_id = $1 and c.period_start < $3 and c.period_start >= $2::timestamptz - interval '744 hours'
               and c.period_end > $2 and ($4::text is null or c.metric = $4)
               and $5::text = any (c.dimensions)
+              -- One that is not declared any more is going, counter by counter.
+              and exists (select from tenantry.usage_dimensions d where d.metric = c.metric and $5 = any (d.names))
         )
         select metric, value, least(sum(amount), 79000000000000000000), sum(event_count)::bigint
         from (

@@ -107,7 +107,8 @@ query! {
     service UNFOLDED = "
         select tenant_id, metric, period_start from tenantry.usage_counters
         where tenant_id = any ($1) and folded_until < period_end and folded_until < $2
-        order by tenant_id, metric, period_start";
+        order by tenant_id, metric, period_start
+        limit $3";
     service LOCK_UNFOLDED = "
         select folded_until from tenantry.usage_counters
         where tenant_id = $1 and metric = $2 and period_start = $3 and folded_until < period_end and folded_until < $4
@@ -119,9 +120,17 @@ query! {
              where tenant_id = $1 and metric = $2 and period_start = $3 and hour >= $4 and hour < $5
              order by hour limit $6)
             union all
-            (select hour from tenantry.usage_dimension_rollups
-             where tenant_id = $1 and metric = $2 and period_start = $3 and hour >= $4 and hour < $5
-             order by hour limit $6)
+            (select by_value.hour
+             from tenantry.usage_counters c
+             cross join unnest(c.dimensions) as named (dimension)
+             cross join lateral (
+                 select r.hour from tenantry.usage_dimension_rollups r
+                 where r.tenant_id = c.tenant_id and r.metric = c.metric and r.period_start = c.period_start
+                   and r.dimension = named.dimension and r.hour >= $4 and r.hour < $5
+                 order by r.hour limit $6
+             ) by_value
+             where c.tenant_id = $1 and c.metric = $2 and c.period_start = $3
+             order by by_value.hour limit $6)
         )
         select min(hour), (select hour from hours order by hour offset $6 - 1 limit 1) from hours";
     service FOLD_USERS = "
@@ -211,9 +220,9 @@ pub async fn add(tx: &Tx, sums: &FurtherSums<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The counters of these tenants that have hours before `before` which are not in the sums of days.
-pub async fn unfolded(tx: &Tx, tenants: &[Uuid], before: Timestamp) -> Result<Vec<CounterKey>, StoreError> {
-    tx.rows(&UNFOLDED, &[&tenants, &before]).await?.iter().map(key_of).collect()
+/// Counters of these tenants that have hours before `before` which are not in the sums of days; at most so many.
+pub async fn unfolded(tx: &Tx, tenants: &[Uuid], before: Timestamp, most: i64) -> Result<Vec<CounterKey>, StoreError> {
+    tx.rows(&UNFOLDED, &[&tenants, &before, &most]).await?.iter().map(key_of).collect()
 }
 
 pub(super) fn key_of(row: &Row) -> Result<CounterKey, StoreError> {

@@ -116,7 +116,7 @@ pub(super) struct Sorted {
     /// By position in the group; none where the event is still to be decided.
     pub(super) outcomes: Vec<Option<Outcome>>,
     pub(super) ready: Vec<Prepared>,
-    pub(super) too_old: Vec<(usize, Invalid)>,
+    pub(super) repeats_only: Vec<(usize, Invalid)>,
     pub(super) missing: Vec<Wanted>,
 }
 
@@ -290,7 +290,7 @@ impl Recorder {
         way: Way,
     ) -> Result<Judged, StoreError> {
         let About { group, events, hashes, now } = *about;
-        let Sorted { mut outcomes, mut ready, too_old, missing } = self.prepare_all(group, hashes, &facts);
+        let Sorted { mut outcomes, mut ready, repeats_only, missing } = self.prepare_all(group, hashes, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {
             return Ok(Judged::Undo(Tried::Missing(Missing { counters: missing, months })));
@@ -298,8 +298,8 @@ impl Recorder {
         if claimed.is_some() && ready.len() < events.len() {
             return Ok(Judged::Undo(Tried::TooEarly));
         }
-        if !too_old.is_empty() {
-            repeats::find(tx, too_old, group, &mut ready, &mut outcomes, &mut facts).await?;
+        if !repeats_only.is_empty() {
+            repeats::find(tx, repeats_only, group, &mut ready, &mut outcomes, &mut facts).await?;
         }
         if ready.is_empty() {
             return Ok(Judged::Written(outcomes));
@@ -338,7 +338,7 @@ impl Recorder {
             match prepare((index, hashes[index]), actor, event, facts, self.settings.late_window) {
                 Preparation::Done(outcome) => sorted.outcomes[index] = Some(outcome),
                 Preparation::Ready(prepared) => sorted.ready.push(prepared),
-                Preparation::TooOld(invalid) => sorted.too_old.push((index, invalid)),
+                Preparation::RepeatOnly(invalid) => sorted.repeats_only.push((index, invalid)),
                 Preparation::NeedsCounter(metric, at) => {
                     missing.insert(Wanted { tenant_id: event.tenant_id, metric, at });
                 }

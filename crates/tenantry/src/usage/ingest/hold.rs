@@ -86,9 +86,7 @@ impl Recorder {
         let mut facts = facts::read(tx, &[Need::of(&actor, &event)], now).await?;
         let preparation = prepare((0, event.content_hash()), &actor, &event, &facts, self.settings.late_window);
         if let Preparation::Done(outcome) = preparation {
-            // What an event of such a metric would lack does not matter: it cannot be held in any case.
-            let error = supported(new, &facts, now).err().filter(|_| matches!(outcome, Outcome::Invalid(_)));
-            return Err(error.unwrap_or_else(|| HoldError::declined(outcome)));
+            return Err(HoldError::declined(outcome));
         }
         let ticket = match claim {
             Claim::Replay(kept) => return Ok(Tried::Done(Ok(Answer::Replayed(kept)))),
@@ -100,7 +98,11 @@ impl Recorder {
                 let wanted = Wanted { tenant_id: new.tenant_id, metric, at };
                 return Ok(Tried::Again(Missing { counters: vec![wanted], ..Missing::default() }));
             }
-            Preparation::TooOld(invalid) => return Err(HoldError::declined(Outcome::Invalid(invalid))),
+            Preparation::RepeatOnly(invalid) => {
+                // What an event of such a metric would lack does not matter: it cannot be held in any case.
+                let error = supported(new, &facts, now).err();
+                return Err(error.unwrap_or_else(|| HoldError::declined(Outcome::Invalid(invalid))));
+            }
             Preparation::Done(_) | Preparation::NeedsOriginal(_) => {
                 return Err(StoreError::corrupt("hold", "it was prepared as a correction").into());
             }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use tenantry_domain::metric::NoValue;
 use tenantry_domain::permission::Permission;
 use uuid::Uuid;
 
@@ -72,9 +73,9 @@ pub(super) enum Preparation {
     Done(Outcome),
     /// The counter of (metric, instant) does not exist yet.
     NeedsCounter(String, Timestamp),
-    /// Too old to count, takes back what is, or comes under a key that no event of a caller's may have; unless its key
-    /// counted before, this is what is wrong with it.
-    TooOld(Invalid),
+    /// Too old to count, takes back what is, lacks what is counted, or comes under a key that no event of a caller's may
+    /// have; unless its key counted before, this is what is wrong with it.
+    RepeatOnly(Invalid),
     /// It takes an event back that was not there when the facts were read.
     NeedsOriginal(Option<&'static str>),
     /// Ready to be decided.
@@ -96,7 +97,7 @@ pub(super) fn prepare(
         Err(outcome) => return Preparation::Done(*outcome),
     };
     if holds::is_key(&event.key) {
-        return Preparation::TooOld(key_of_a_hold());
+        return Preparation::RepeatOnly(key_of_a_hold());
     }
     let (metric, amount, occurred_at, user_id) = match &event.content {
         Content::Usage { metric, amount } => {
@@ -108,7 +109,7 @@ pub(super) fn prepare(
                 (original.metric.as_str(), -original.amount, original.occurred_at, original.user_id)
             }
             // What it counted is not known any more. Sent again, a correction of then is still a duplicate.
-            Some(original) if original.kind == "archived" => return Preparation::TooOld(event_archived()),
+            Some(original) if original.kind == "archived" => return Preparation::RepeatOnly(event_archived()),
             Some(_) => return Preparation::Done(reversal_of_reversal()),
             None => return Preparation::NeedsOriginal(role),
         },
@@ -122,7 +123,7 @@ pub(super) fn prepare(
         return Preparation::NeedsCounter(metric.to_owned(), occurred_at);
     };
     if let Some(invalid) = too_late(&facts.counters[counter], event.received_at, may_go_back, late_window) {
-        return Preparation::TooOld(invalid);
+        return Preparation::RepeatOnly(invalid);
     }
     let metadata = stored_metadata(event, facts, role);
     let original = match &event.content {
@@ -132,7 +133,8 @@ pub(super) fn prepare(
     let valued = original.map_or(&metadata, |original| &original.metadata);
     let part = match tallies::part_of(&facts.counters[counter], occurred_at, valued) {
         Ok(part) => part,
-        Err(missing) => return invalid("metadata_field_required", "metadata", &missing.to_string()),
+        // It may have counted all the same: before its metric counted in this way, or with other metadata.
+        Err(missing) => return Preparation::RepeatOnly(metadata_field_required(&missing)),
     };
     Preparation::Ready(Prepared {
         index,
@@ -267,7 +269,7 @@ fn outside_time(
     // Without this an unprivileged caller could make periods of the past by events that are refused anyway.
     let surely_too_old = LONGEST_PERIOD.saturating_add(late_window).saturating_add(FUTURE_TOLERANCE);
     if !may_go_back && -ahead > surely_too_old {
-        return Some(Preparation::TooOld(too_old(late_window)));
+        return Some(Preparation::RepeatOnly(too_old(late_window)));
     }
     None
 }
@@ -306,6 +308,10 @@ fn too_old(late_window: SignedDuration) -> Invalid {
             late_window.as_hours()
         ),
     )
+}
+
+fn metadata_field_required(missing: &NoValue) -> Invalid {
+    Invalid::new("metadata_field_required", "metadata", missing.to_string())
 }
 
 fn before_the_tenant() -> Invalid {

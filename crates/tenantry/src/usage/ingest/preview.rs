@@ -112,8 +112,8 @@ impl Recorder {
         if !sorted.missing.is_empty() || !months.is_empty() {
             return Ok(Looked::Missing(Missing { counters: sorted.missing, months }));
         }
-        if !sorted.too_old.is_empty() {
-            repeats::find(tx, sorted.too_old, group, &mut sorted.ready, &mut sorted.outcomes, &mut facts).await?;
+        if !sorted.repeats_only.is_empty() {
+            repeats::find(tx, sorted.repeats_only, group, &mut sorted.ready, &mut sorted.outcomes, &mut facts).await?;
         }
         let keys = Keys::of(&sorted.ready, &facts);
         // Whatever the decision locks is locked from the beginning, so that all of it is in order.

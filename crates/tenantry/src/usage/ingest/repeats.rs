@@ -1,5 +1,6 @@
-//! Events that are too old to count. An event counts once for ever, and its sender can always learn that it did: one
-//! that comes again after its time is a duplicate, not refused. Only where such events come are their keys looked up.
+//! Events that cannot count, most often since they are too old. An event counts once for ever, and its sender can always
+//! learn that it did: one that comes again after its time, or after its metric began to ask for more, is a duplicate, not
+//! refused. Only where such events come are their keys looked up.
 
 use std::collections::HashMap;
 
@@ -15,15 +16,15 @@ use crate::storage::{StoreError, Tx};
 /// Puts those whose key counted before, or comes earlier in the group, among the ready ones; refuses the others.
 pub(super) async fn find(
     tx: &Tx,
-    too_old: Vec<(usize, Invalid)>,
+    repeats_only: Vec<(usize, Invalid)>,
     group: &[Member<'_>],
     ready: &mut Vec<Prepared>,
     outcomes: &mut [Option<Outcome>],
     facts: &mut Facts,
 ) -> Result<(), StoreError> {
     let raw = |index: usize| group[index].1;
-    let tenants: Vec<Uuid> = too_old.iter().map(|(index, _)| raw(*index).tenant_id).collect();
-    let keys: Vec<&str> = too_old.iter().map(|(index, _)| raw(*index).key.as_str()).collect();
+    let tenants: Vec<Uuid> = repeats_only.iter().map(|(index, _)| raw(*index).tenant_id).collect();
+    let keys: Vec<&str> = repeats_only.iter().map(|(index, _)| raw(*index).key.as_str()).collect();
     // Where each key counts, or may: metric and instant.
     let mut places: HashMap<(Uuid, String), (usize, String, jiff::Timestamp)> = HashMap::new();
     for event in ready.iter().rev() {
@@ -34,7 +35,7 @@ pub(super) async fn find(
         places.insert((known.tenant_id, known.key), (0, known.metric, known.occurred_at));
     }
     let mut found = Vec::new();
-    for (index, invalid) in too_old {
+    for (index, invalid) in repeats_only {
         match places.get(&(raw(index).tenant_id, raw(index).key.clone())) {
             Some((first, metric, at)) if *first <= index => found.push((index, invalid, metric, *at)),
             _ => outcomes[index] = Some(Outcome::Invalid(invalid)),

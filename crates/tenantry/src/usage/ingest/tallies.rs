@@ -121,11 +121,11 @@ impl Tallies {
         }
         ids.sort_unstable();
         let last_ids = last_ids(tx, &wanted, prepared, facts).await?;
-        let taken_back = prepared.iter().filter(|event| event.amount.is_sign_negative()).count();
-        let mut by_counter = ranked(tx, &wanted, facts, taken_back).await?;
+        let taken_back = taken_back(prepared);
+        let mut by_counter = ranked(tx, &wanted, facts, &taken_back).await?;
         by_counter.extend(valued(tx, &wanted, prepared, facts).await?);
         by_counter.extend(slotted(tx, &wanted, facts).await?);
-        let mut ended = ended::read(tx, (&wanted, prepared, facts), taken_back, (segments, spend)).await?;
+        let mut ended = ended::read(tx, (&wanted, prepared, facts), &taken_back, (segments, spend)).await?;
         let counted = |(index, tally)| {
             let (aggregation, ended) = (wanted.remove(&index)?, ended.remove(&index).unwrap_or_default());
             Some((index, Counted { aggregation, tally, ended }))
@@ -223,21 +223,28 @@ fn key_of(counter: &CounterRow) -> CounterKey<'_> {
 
 type Loaded = BTreeMap<usize, Tally>;
 
-/// Largest and latest amounts: as many as can be taken back in the group, and one more.
+/// How many corrections each counter has among these events; none of a counter without any.
+fn taken_back(prepared: &[Prepared]) -> HashMap<usize, i64> {
+    let mut counts = HashMap::new();
+    for event in prepared.iter().filter(|event| event.amount.is_sign_negative()) {
+        *counts.entry(event.counter).or_default() += 1;
+    }
+    counts
+}
+
+/// Largest and latest amounts: as many as can be taken back of the counter, and one more.
 async fn ranked(
     tx: &Tx,
     wanted: &BTreeMap<usize, Aggregation>,
     facts: &Facts,
-    taken_back: usize,
+    taken_back: &HashMap<usize, i64>,
 ) -> Result<Loaded, StoreError> {
-    let limit = i64::try_from(taken_back).unwrap_or(i64::MAX).saturating_add(1);
     let reads = wanted.iter().map(async |(index, aggregation)| {
         let counter = &facts.counters[*index];
+        let limit = taken_back.get(index).copied().unwrap_or_default() + 1;
         let tally = match aggregation {
             // Where nothing is taken back, the largest is the total.
-            Aggregation::Max if taken_back == 0 => {
-                Tally::greatest(Some(counter.total).filter(|total| !total.is_zero()))
-            }
+            Aggregation::Max if limit == 1 => Tally::greatest(Some(counter.total).filter(|total| !total.is_zero())),
             Aggregation::Max => {
                 Tally::greatest(aggregated::greatest(tx, key_of(counter), counter.period_end, limit).await?)
             }

@@ -32,6 +32,21 @@ async fn figures_world() -> World {
     World::with(12, figures_catalog()).await
 }
 
+/// The catalog with other definitions of some metrics.
+fn redefined(changes: &[(&str, serde_json::Value)]) -> Catalog {
+    let base = figures_catalog();
+    let plans = base.plans().iter().map(|plan| {
+        let mut json = serde_json::to_value(plan).unwrap();
+        for (metric, definition) in changes {
+            if let Some(terms) = json["metrics"].get_mut(*metric) {
+                terms["definition"] = definition.clone();
+            }
+        }
+        serde_json::from_value::<Plan>(json).unwrap()
+    });
+    Catalog::new(plans.collect()).unwrap()
+}
+
 /// An event with a value in the field that `people` counts.
 fn by(world: &World, tenant: Uuid, (key, metric, amount): (&str, &str, &str), who: &str) -> NewEvent {
     let mut event = world.event(tenant, key, metric, amount);
@@ -336,14 +351,8 @@ async fn a_running_counter_keeps_how_it_began_to_count() {
     let world = figures_world().await;
     let t = world.user().await;
     world.record(&[world.event(t, "a", "seats", "4"), world.event(t, "b", "calls", "2")]).await;
-    let before = figures_catalog();
-    let edited = before.plans().iter().map(|plan| {
-        let mut json = serde_json::to_value(plan).unwrap();
-        json["metrics"]["seats"]["definition"] = serde_json::json!({});
-        json["metrics"]["calls"]["definition"] = serde_json::json!({ "aggregation": "max" });
-        serde_json::from_value::<Plan>(json).unwrap()
-    });
-    let edited = Catalog::new(edited.collect()).unwrap();
+    let max = serde_json::json!({ "aggregation": "max" });
+    let edited = redefined(&[("seats", serde_json::json!({})), ("calls", max)]);
     catalog_store::load(&world.db, &world.env, &edited).await.unwrap();
     let more = [world.event(t, "c", "seats", "3"), world.event(t, "d", "calls", "1")];
     assert_eq!(world.record(&more).await, ["accepted 4", "accepted 3"]);
@@ -359,6 +368,41 @@ async fn a_running_counter_keeps_how_it_began_to_count() {
     let next = ["i", "j"].map(|key| world.event(t, key, "calls", "3"));
     assert_eq!(world.record(&next).await, ["accepted 3", "accepted 3"]);
     world.books_are_right().await;
+}
+
+/// An event counts once for ever, and who sends it again learns so, whatever it says of itself the second time.
+#[tokio::test]
+async fn what_counted_is_a_duplicate_also_without_the_field() {
+    let world = figures_world().await;
+    let t = world.user().await;
+    assert_eq!(world.record(&[by(&world, t, ("a", "people", "1"), "ada")]).await, ["accepted 1"]);
+    let bare = ["a", "b"].map(|key| world.event(t, key, "people", "1"));
+    assert_eq!(world.record(&bare).await, ["duplicate 1", "metadata_field_required"]);
+    world.books_are_right().await;
+}
+
+/// Events of a time when their metric was a sum say anything under the name that is counted now.
+#[tokio::test]
+async fn what_is_no_value_is_none_in_a_span_that_begins_with_sums() {
+    let world = figures_world().await;
+    let t = world.user().await;
+    let values = serde_json::json!(["ada", null, ["ada"], { "a": 1 }, 7, "7", true]);
+    for (number, value) in values.as_array().unwrap().iter().enumerate() {
+        let mut event = world.event(t, &format!("e{number}"), "calls", "1");
+        event.metadata.insert("who".to_owned(), value.clone());
+        assert_eq!(world.record(&[event]).await, [format!("accepted {}", number + 1)]);
+    }
+    let edited = redefined(&[("calls", serde_json::json!({ "aggregation": "unique:who" }))]);
+    catalog_store::load(&world.db, &world.env, &edited).await.unwrap();
+    world.env.clock.set(at("2026-04-21T00:00:00Z"));
+    world.work().await;
+    assert_eq!(world.record(&[by(&world, t, ("next", "calls", "1"), "cy")]).await, ["accepted 1"]);
+    let scope = ReadScope { user_id: Some(t), key_id: None, tenant_id: Some(t) };
+    let tx = world.db.read("test", scope).await.unwrap();
+    let span = (Some(at("2026-03-01T00:00:00Z")), Some(at("2026-05-01T00:00:00Z")));
+    let found = report::total(&tx, (t, None), "calls", span, world.now()).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert_eq!((found.total, found.count), (quantity("5"), 8));
 }
 
 /// A plan that does not name a metric takes nothing of it, also a value that is known and a slot that is free; and what

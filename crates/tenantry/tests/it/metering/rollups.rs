@@ -282,6 +282,35 @@ async fn a_dimension_that_is_declared_later_is_summed_from_the_first_event_on() 
     world.books_are_right().await;
 }
 
+/// While the worker takes them away, sums of a dimension that is not declared any more are in no report.
+#[tokio::test]
+async fn a_dimension_that_was_removed_is_in_no_groups() {
+    let world = World::new().await;
+    let t = world.user().await;
+    world.declare(json!({ "tokens": ["model"], "calls": ["model"] })).await;
+    world.record(&[world.event(t, "a", "tokens", "1"), world.event(t, "b", "calls", "2")]).await;
+    let whole = ("2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z");
+    let of = |metric: &str, sum: &str| (metric.to_owned(), None, sum.to_owned(), 1);
+    assert_eq!(world.report(t, whole, "model").await.unwrap(), [of("calls", "2"), of("tokens", "1")]);
+    world.declare(json!({ "tokens": ["model"] })).await;
+    assert_eq!(world.report(t, whole, "model").await.unwrap(), [of("tokens", "1")]);
+}
+
+/// More counters than are looked at in one go, of tenants that are.
+#[tokio::test]
+async fn a_round_leaves_no_counter_out() {
+    let world = World::new().await;
+    for number in 0..130 {
+        let t = world.user().await;
+        world.record(&[world.event(t, &format!("k{number}"), "tokens", "1")]).await;
+    }
+    world.env.clock.set(world.now() + SignedDuration::from_hours(30));
+    let unfolded = "select count(*) from tenantry.usage_counters where folded_until < '2026-01-01'";
+    assert_eq!(world.count(unfolded).await, 130);
+    world.keep_up(Portions::default()).await;
+    assert_eq!(world.count(unfolded).await, 0);
+}
+
 #[tokio::test]
 async fn events_that_are_gone_cannot_be_summed_and_nobody_says_so() {
     let world = World::new().await;

@@ -1,7 +1,7 @@
 //! Figures at the ends of segments, for late events under a spend cap: an event of an ended segment can move what each
 //! later one adds, and each is priced by a plan of its own. Read from the events, since nothing else knows them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use tenantry_domain::metric::Aggregation;
@@ -21,7 +21,7 @@ use crate::storage::{StoreError, Tx};
 pub(super) async fn read(
     tx: &Tx,
     (wanted, prepared, facts): (&BTreeMap<usize, Aggregation>, &[Prepared], &Facts),
-    taken_back: usize,
+    taken_back: &HashMap<usize, i64>,
     (segments, spend): (&PeriodSegments, &Spend),
 ) -> Result<BTreeMap<usize, Vec<(Timestamp, Tally)>>, StoreError> {
     let mut found = BTreeMap::new();
@@ -35,22 +35,23 @@ pub(super) async fn read(
         let parts: BTreeSet<&str> = own().map(|event| event.part.as_str()).collect();
         let parts: Vec<&str> = parts.into_iter().collect();
         let all = segments.get(&(counter.tenant_id, counter.period_start)).map(Vec::as_slice).unwrap_or_default();
+        let most = taken_back.get(index).copied().unwrap_or_default() + 1;
         let mut tallies = Vec::with_capacity(all.len());
         for next in all.iter().skip(1) {
             let until = next.started_at.min(counter.period_end);
-            tallies.push((until, tally(tx, (counter, aggregation), until, (taken_back, &parts)).await?));
+            tallies.push((until, tally(tx, (counter, aggregation), until, (most, &parts)).await?));
         }
         found.insert(*index, tallies);
     }
     Ok(found)
 }
 
-/// The tally of a counter's events before an instant, with what so many corrections and these parts can ask for.
+/// The tally of a counter's events before an instant: the largest `most` of them, or what these parts can ask for.
 async fn tally(
     tx: &Tx,
     (counter, aggregation): (&CounterRow, &Aggregation),
     until: Timestamp,
-    (taken_back, parts): (usize, &[&str]),
+    (most, parts): (i64, &[&str]),
 ) -> Result<Tally, StoreError> {
     let key = key_of(counter);
     if let Aggregation::Unique { field } = aggregation {
@@ -65,6 +66,5 @@ async fn tally(
         let sums = aggregated::slots_until(tx, key, until, width).await?;
         return Ok(Tally::slots(usize::try_from(free).unwrap_or(0), sums));
     }
-    let most = i64::try_from(taken_back).unwrap_or(i64::MAX).saturating_add(1);
     Ok(Tally::greatest(aggregated::greatest(tx, key, until, most).await?))
 }

@@ -13,28 +13,13 @@ use tenantry::usage::recompute::{Scope, recompute};
 use tenantry::usage::report::{self, ReportError};
 use tenantry::usage::retention::{Fate, Retention};
 use tenantry::usage::simulate::{Line, Simulation, What, simulate};
-use tenantry_domain::plan::{Catalog, Plan};
+use tenantry_domain::plan::Catalog;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
 use super::naive::{Raw, figure, hours, raw};
-use super::{METRICS, by, figures_world, some_event};
+use super::{METRICS, by, figures_world, redefined, some_event};
 use crate::metering::world::{LATE_WINDOW, World, at, figures_catalog};
-
-/// The catalog with other definitions of some metrics.
-fn redefined(changes: &[(&str, serde_json::Value)]) -> Catalog {
-    let base = figures_catalog();
-    let plans = base.plans().iter().map(|plan| {
-        let mut json = serde_json::to_value(plan).unwrap();
-        for (metric, definition) in changes {
-            if let Some(terms) = json["metrics"].get_mut(*metric) {
-                terms["definition"] = definition.clone();
-            }
-        }
-        serde_json::from_value::<Plan>(json).unwrap()
-    });
-    Catalog::new(plans.collect()).unwrap()
-}
 
 async fn simulated(world: &World, catalog: &Catalog, month: &str) -> BTreeMap<(Uuid, String), Line> {
     let simulation = Simulation { catalog, renamed: &BTreeMap::new(), month: month.parse().unwrap(), tenant: None };
