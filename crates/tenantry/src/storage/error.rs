@@ -10,7 +10,7 @@ pub enum StoreError {
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),
     /// The server refused a statement.
-    #[error("statement {query} failed: {source}")]
+    #[error("statement {query} failed: {}", reason(source))]
     Statement {
         /// Name of the statement.
         query: &'static str,
@@ -93,6 +93,11 @@ impl From<PoolError> for StoreError {
             other => other.to_string(),
         })
     }
+}
+
+/// What the server said, without the details, which have values in them.
+fn reason(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| describe(error), |db| db.message().to_owned())
 }
 
 /// A driver error with its cause: the driver prints only "db error" or "error connecting to server".

@@ -92,17 +92,14 @@ impl Recorder {
             Claim::Replay(kept) => return Ok(Tried::Done(Ok(Answer::Replayed(kept)))),
             Claim::Go(ticket) => ticket,
         };
+        supported(new, &facts, now)?;
         let prepared = match preparation {
             Preparation::Ready(prepared) => prepared,
             Preparation::NeedsCounter(metric, at) => {
                 let wanted = Wanted { tenant_id: new.tenant_id, metric, at };
                 return Ok(Tried::Again(Missing { counters: vec![wanted], ..Missing::default() }));
             }
-            Preparation::RepeatOnly(invalid) => {
-                // What an event of such a metric would lack does not matter: it cannot be held in any case.
-                let error = supported(new, &facts, now).err();
-                return Err(error.unwrap_or_else(|| HoldError::declined(Outcome::Invalid(invalid))));
-            }
+            Preparation::RepeatOnly(invalid) => return Err(HoldError::declined(Outcome::Invalid(invalid))),
             Preparation::Done(_) | Preparation::NeedsOriginal(_) => {
                 return Err(StoreError::corrupt("hold", "it was prepared as a correction").into());
             }
@@ -190,7 +187,7 @@ impl Recorder {
     }
 }
 
-/// Refuses a metric that is counted in another way than as a sum.
+/// Refuses a metric that is counted in another way than as a sum, whatever an event of it would lack.
 fn supported(new: &NewHold, facts: &Facts, now: Timestamp) -> Result<(), HoldError> {
     let counter = facts.counter_at(new.tenant_id, &new.metric, now).map(|index| &facts.counters[index]);
     match counter.filter(|counter| counter.aggregation != "sum") {
