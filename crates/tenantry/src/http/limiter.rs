@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::problem::{Code, Problem};
 
 /// Slugs that a caller may ask for in a minute.
-const PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
+const PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 /// Questions after which callers are forgotten whose minute is over.
 const SWEEP_EVERY: u32 = 1000;
 

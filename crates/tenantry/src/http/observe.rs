@@ -15,7 +15,7 @@ use uuid::Uuid;
 const WATCHED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 /// Unauthenticated requests that are logged with their address in a minute. All of them are counted; whoever sends
 /// a flood of them must not fill the disk.
-const UNAUTHENTICATED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const UNAUTHENTICATED_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("10 is not 0");
 
 /// What is remembered from request to request.
 pub(super) struct Observer {

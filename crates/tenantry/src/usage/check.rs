@@ -10,7 +10,7 @@ use tenantry_domain::quantity::Quantity;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::gather;
+use super::gather::{Gathering, TURNS};
 use super::ingest::Recorder;
 use super::outcome::{SpendCap, SubmitError};
 use crate::tenancy::Actor;
@@ -83,8 +83,9 @@ impl Checks {
 }
 
 async fn answer_rounds(recorder: Recorder, receiver: Arc<Mutex<mpsc::Receiver<Asked>>>) {
+    let mut gathering = Gathering::new(TURNS);
     loop {
-        let Some(round) = collect(&receiver).await else { return };
+        let Some(round) = collect(&receiver, &mut gathering).await else { return };
         let (questions, answers): (Vec<Question>, Vec<_>) =
             round.into_iter().map(|asked| (asked.question, asked.answer)).unzip();
         match recorder.standings(&questions).await {
@@ -105,11 +106,11 @@ async fn answer_rounds(recorder: Recorder, receiver: Arc<Mutex<mpsc::Receiver<As
 }
 
 /// Waits for the first question, then takes what else is there or comes.
-async fn collect(receiver: &Mutex<mpsc::Receiver<Asked>>) -> Option<Vec<Asked>> {
+async fn collect(receiver: &Mutex<mpsc::Receiver<Asked>>, gathering: &mut Gathering) -> Option<Vec<Asked>> {
     let mut receiver = receiver.lock().await;
     let mut round = vec![receiver.recv().await?];
     while round.len() < ROUND
-        && let Some(next) = gather::next(|| receiver.try_recv().ok(), gather::TURNS).await
+        && let Some(next) = gathering.next(|| receiver.try_recv().ok()).await
     {
         round.push(next);
     }

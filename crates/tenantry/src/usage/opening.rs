@@ -53,7 +53,8 @@ pub async fn open(db: &Database, env: &Env, wanted: &[Wanted]) -> Result<(), Sto
             opening.watches = watch::of_tenants(tx, some).await?;
             let counters: Vec<&[Wanted]> =
                 some.iter().filter_map(|tenant| Some(by_tenant.get(tenant)?.as_slice())).collect();
-            opening.read_ahead(&counters.concat()).await?;
+            let instants = counters.iter().flat_map(|rows| rows.iter()).map(|row| (row.tenant_id, row.at));
+            opening.read_ahead(instants.collect()).await?;
             for counters in counters {
                 opening.add(counters).await?;
             }
@@ -119,8 +120,7 @@ impl<'a> Opening<'a> {
 
     /// Reads what is there for all of these counters: one by one, ten thousand tenants would wait for ten thousand
     /// answers of the database.
-    async fn read_ahead(&mut self, wanted: &[Wanted]) -> Result<(), StoreError> {
-        let instants: BTreeSet<(Uuid, Timestamp)> = wanted.iter().map(|row| (row.tenant_id, row.at)).collect();
+    async fn read_ahead(&mut self, instants: BTreeSet<(Uuid, Timestamp)>) -> Result<(), StoreError> {
         self.look_at(instants).await?;
         let (tenants, starts): (Vec<Uuid>, Vec<Timestamp>) = self.known.keys().copied().unzip();
         for segment in open::last_segments(self.tx, &tenants, &starts).await? {

@@ -68,7 +68,6 @@ struct Growth {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Mark {
-    events: i64,
     lines: Vec<Line>,
     disk: Disk,
     /// Largest resident memory of the server up to here, where it tells, in bytes.
@@ -131,16 +130,17 @@ async fn grow(
     let mut goals = bench.to.clone();
     goals.sort_unstable();
     for goal in std::iter::once(0).chain(goals) {
-        while Disk::of(admin).await?.events < goal {
+        let mut disk = Disk::of(admin).await?;
+        while disk.events < goal {
             let figure = slices.http(BATCH, bench.tenants, 1).await?;
             if figure.errors > 0 {
                 return Err(Failure::wrong(format!("{} batches were not taken", figure.errors)));
             }
-            curve.push(Point { events: Disk::of(admin).await?.events, per_second: figure.per_second });
+            disk = Disk::of(admin).await?;
+            curve.push(Point { events: disk.events, per_second: figure.per_second });
         }
-        let disk = Disk::of(admin).await?;
         let lines = lines::rounds(stage, &selection).await?;
-        marks.push(Mark { events: disk.events, lines, disk, server_memory_bytes: watch.most() });
+        marks.push(Mark { lines, disk, server_memory_bytes: watch.most() });
     }
     Ok((marks, curve))
 }
@@ -168,7 +168,7 @@ fn report(growth: &Growth) -> String {
         let line = growth.marks.first()?.lines.iter().find(|line| line.what == what)?;
         Some(line.figure.per_second).filter(|speed| *speed > 0.0)
     };
-    let rows = growth.marks.iter().flat_map(|mark| mark.lines.iter().map(move |line| (mark.events, line)));
+    let rows = growth.marks.iter().flat_map(|mark| mark.lines.iter().map(move |line| (mark.disk.events, line)));
     let rows = rows.map(|(events, line)| {
         let figure = &line.figure;
         let share =

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::super::event::NewEvent;
-use super::super::gather;
+use super::super::gather::{Gathering, TURNS};
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
 use super::preview::Preview;
@@ -32,7 +32,7 @@ pub struct IngestSettings {
 
 impl Default for IngestSettings {
     fn default() -> Self {
-        Self { queue_limit: 50_000, group_size: 1000, turns: gather::TURNS, committers: 2 }
+        Self { queue_limit: 50_000, group_size: 1000, turns: TURNS, committers: 2 }
     }
 }
 
@@ -136,7 +136,8 @@ async fn commit_groups(
     settings: IngestSettings,
     closing: CancellationToken,
 ) {
-    while let Some(submissions) = collect(&receiver, settings, &closing).await {
+    let mut gathering = Gathering::new(settings.turns);
+    while let Some(submissions) = collect(&receiver, settings.group_size, &mut gathering, &closing).await {
         let started = Instant::now();
         let group: Vec<Member<'_>> = submissions
             .iter()
@@ -166,7 +167,8 @@ async fn commit_groups(
 /// closed and is empty.
 async fn collect(
     receiver: &Mutex<mpsc::UnboundedReceiver<Submission>>,
-    settings: IngestSettings,
+    group_size: usize,
+    gathering: &mut Gathering,
     closing: &CancellationToken,
 ) -> Option<Vec<Submission>> {
     let mut receiver = receiver.lock().await;
@@ -181,8 +183,8 @@ async fn collect(
     };
     let mut events = first.events.len();
     let mut submissions = vec![first];
-    while events < settings.group_size
-        && let Some(next) = gather::next(|| receiver.try_recv().ok(), settings.turns).await
+    while events < group_size
+        && let Some(next) = gathering.next(|| receiver.try_recv().ok()).await
     {
         events += next.events.len();
         submissions.push(next);
