@@ -158,23 +158,9 @@ query! {
         order by 1, 2, 3, 4, 5, 6
         on conflict (tenant_id, metric, period_start, dimension, day, value) do update
         set amount = r.amount + excluded.amount, event_count = r.event_count + excluded.event_count";
-    /// The index has the hours of one dimension together, so that each dimension is looked at by itself.
+    /// As far as the counter is folded. The index has the hours of one dimension together, so that each dimension is looked
+    /// at by itself.
     service FOLD = "
-        insert into tenantry.usage_dimension_day_rollups as d
-            (tenant_id, metric, period_start, dimension, day, value, amount, event_count)
-        select r.tenant_id, r.metric, r.period_start, r.dimension, date_trunc('day', r.hour, 'UTC'), r.value,
-               sum(r.amount), sum(r.event_count)::bigint
-        from tenantry.usage_counters c
-        cross join unnest(c.dimensions) as named (dimension)
-        join tenantry.usage_dimension_rollups r on r.tenant_id = c.tenant_id and r.metric = c.metric
-            and r.period_start = c.period_start and r.dimension = named.dimension
-        where c.tenant_id = $1 and c.metric = $2 and c.period_start = $3 and r.hour >= $4 and r.hour < $5
-        group by 1, 2, 3, 4, 5, 6
-        order by 4, 5, 6
-        on conflict (tenant_id, metric, period_start, dimension, day, value) do update
-        set amount = d.amount + excluded.amount, event_count = d.event_count + excluded.event_count";
-    /// The same as far as the counter is folded.
-    service FOLD_AGAIN = "
         insert into tenantry.usage_dimension_day_rollups as d
             (tenant_id, metric, period_start, dimension, day, value, amount, event_count)
         select r.tenant_id, r.metric, r.period_start, r.dimension, date_trunc('day', r.hour, 'UTC'), r.value,
@@ -290,10 +276,10 @@ pub async fn last_hour(tx: &Tx, key: &CounterKey) -> Result<Option<Timestamp>, S
 /// Sums events of before, between two hours of a locked counter that has no sums there.
 pub async fn sum_events(tx: &Tx, key: &CounterKey, (since, until): (Timestamp, Timestamp)) -> Result<(), StoreError> {
     tx.execute(&SUM_EVENTS, &[&key.0, &key.1, &[key.2].as_slice(), &since, &until]).await?;
-    tx.execute(&FOLD_AGAIN, &[&key.0, &key.1, &key.2, &since, &until]).await?;
-    Ok(())
+    fold(tx, key, (since, until)).await
 }
 
+/// Adds the hours of a span to the days, as far as the locked counter is folded.
 pub(super) async fn fold(tx: &Tx, key: &CounterKey, (since, until): (Timestamp, Timestamp)) -> Result<(), StoreError> {
     tx.execute(&FOLD, &[&key.0, &key.1, &key.2, &since, &until]).await?;
     Ok(())

@@ -251,8 +251,8 @@ pub async fn fold(tx: &Tx, key: &CounterKey, (since, until): (Timestamp, Timesta
     tx.execute(&FOLD_USERS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
     tx.execute(&FOLD_USER_TOTALS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
     tx.execute(&FOLD_TOTALS, &[&key.0, &key.1, &key.2, &since, &until]).await?;
-    dimensions::fold(tx, key, (since, until)).await?;
-    tx.exactly_one(&SET_FOLDED, &[&key.0, &key.1, &key.2, &until]).await
+    tx.exactly_one(&SET_FOLDED, &[&key.0, &key.1, &key.2, &until]).await?;
+    dimensions::fold(tx, key, (since, until)).await
 }
 
 /// After events of a metric moved between two periods, both counters locked and the hours rebuilt from `hour` on: the
