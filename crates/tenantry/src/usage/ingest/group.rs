@@ -14,6 +14,7 @@ use super::super::opening::{self, Wanted};
 use super::super::outcome::{Invalid, Outcome, SubmitError};
 use super::claims::{Claimed, Keys};
 use super::facts::{self, Facts, Need};
+use super::lane::{Answered, Lane, Left, leave, whole};
 use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
 use super::{Sources, locked, optimistic, repeats, spend};
 use crate::begin_with;
@@ -63,7 +64,8 @@ pub(super) type Member<'a> = (&'a Actor, &'a NewEvent);
 
 /// How a try ended.
 pub(super) enum Tried {
-    Done(Vec<Outcome>),
+    /// An event without an outcome is left for the careful lane.
+    Done(Vec<Option<Outcome>>),
     /// Nothing was written; the same again.
     Again,
     /// Nothing was written; these must be made first.
@@ -79,7 +81,7 @@ enum Judged {
     /// The fast way can write and commit it.
     Plain(Box<Plain>),
     /// Everything is written.
-    Written(Vec<Option<Outcome>>),
+    Written(Vec<Option<Outcome>>, Left),
     /// Nothing of it stays.
     Undo(Tried),
 }
@@ -87,6 +89,7 @@ enum Judged {
 /// A group that the fast way can write.
 struct Plain {
     outcomes: Vec<Option<Outcome>>,
+    left: Left,
     ready: Vec<Prepared>,
     facts: Facts,
     claimed: Claimed,
@@ -107,6 +110,7 @@ struct About<'a> {
     events: &'a [&'a NewEvent],
     /// Digests of the events.
     hashes: &'a [Uuid],
+    lane: Lane<'a>,
     now: Timestamp,
 }
 
@@ -129,44 +133,54 @@ impl Recorder {
     /// Records events of one caller at once, without the queue; for imports and tests.
     pub async fn record(&self, actor: Actor, events: &[NewEvent]) -> Vec<Result<Outcome, SubmitError>> {
         let group: Vec<Member<'_>> = events.iter().map(|event| (&actor, event)).collect();
-        self.run(&group).await
+        self.run(&group, Lane::Whole)
+            .await
+            .into_iter()
+            .map(|answer| answer.unwrap_or(Err(SubmitError::Internal)))
+            .collect()
     }
 
     /// Records a group; one answer for each event, in order. Where the database refuses the group for a reason that
-    /// should have been caught before, it is halved until the culprit alone gets the error.
-    pub(super) async fn run(&self, group: &[Member<'_>]) -> Vec<Result<Outcome, SubmitError>> {
+    /// should have been caught before, it is halved until the culprit alone gets the error; a half leaves nothing.
+    pub(super) async fn run(&self, group: &[Member<'_>], lane: Lane<'_>) -> Vec<Answered> {
         let mut answers = Vec::with_capacity(group.len());
-        let mut pending = vec![group];
-        while let Some(part) = pending.pop() {
-            match self.run_once(part).await {
-                Ok(outcomes) => answers.extend(outcomes.into_iter().map(Ok)),
+        let mut pending = vec![(group, lane)];
+        while let Some((part, lane)) = pending.pop() {
+            match self.run_once(part, lane).await {
+                Ok(outcomes) => answers.extend(outcomes.into_iter().map(|outcome| outcome.map(Ok))),
                 Err(error) if error.is_unavailable() || error.is_retryable() => {
                     tracing::warn!(%error, events = part.len(), "usage could not be recorded; callers are told to come back");
-                    answers.extend(part.iter().map(|_| Err(SubmitError::Unavailable)));
+                    answers.extend(part.iter().map(|_| Some(Err(SubmitError::Unavailable))));
                 }
                 Err(error) if part.len() == 1 => {
                     tracing::error!(%error, "the database refused an event");
-                    answers.push(Err(SubmitError::Internal));
+                    answers.push(Some(Err(SubmitError::Internal)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, events = part.len(), "the database refused a group of events; halving it");
                     let (first, second) = part.split_at(part.len() / 2);
-                    pending.push(second);
-                    pending.push(first);
+                    pending.push((second, Lane::Whole));
+                    pending.push((first, Lane::Whole));
                 }
             }
         }
         answers
     }
 
-    async fn run_once(&self, group: &[Member<'_>]) -> Result<Vec<Outcome>, StoreError> {
+    async fn run_once(&self, group: &[Member<'_>], lane: Lane<'_>) -> Result<Vec<Option<Outcome>>, StoreError> {
         let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
         let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
-        let mut way = self.first_way();
+        let mut way = if matches!(lane, Lane::Careful) { Way::InOrder } else { self.first_way() };
+        let mut was_refused = false;
         for attempt in 0..ATTEMPTS {
-            match Box::pin(self.attempt(group, (&events, &hashes), way)).await {
+            match Box::pin(self.attempt((group, lane), (&events, &hashes), way)).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
+                // What the counters' guard saw, the facts show now: only those that it is about are left.
+                Ok(Tried::NeedsLocks) if matches!(lane, Lane::Fast(_)) && !was_refused => {
+                    was_refused = true;
+                    way = self.instead_of(way, Way::InOrder);
+                }
                 Ok(Tried::NeedsLocks) => way = self.instead_of(way, Way::UnderLocks),
                 Ok(Tried::TooEarly) => way = self.instead_of(way, Way::InOrder),
                 Err(error) => self.step_back(error, attempt).await?,
@@ -210,7 +224,7 @@ impl Recorder {
 
     async fn attempt(
         &self,
-        group: &[Member<'_>],
+        (group, lane): (&[Member<'_>], Lane<'_>),
         (events, hashes): (&[&NewEvent], &[Uuid]),
         way: Way,
     ) -> Result<Tried, StoreError> {
@@ -226,25 +240,25 @@ impl Recorder {
                 Ok(Some(Claimed::new(keys, commit::claim_keys(tx, &columns).await?, events)))
             })
         })?;
-        let about = About { group, events, hashes, now };
+        let about = About { group, events, hashes, lane, now };
         let judged = match read {
             Ok((facts, claimed)) => self.judge(&tx, &about, (facts, claimed), way).await,
             Err(error) => Err(error),
         };
         match judged {
             Ok(Judged::Plain(plain)) => {
-                let Plain { mut outcomes, ready, facts, claimed } = *plain;
+                let Plain { mut outcomes, left, ready, facts, claimed } = *plain;
                 let ids = self.ids_for(events, now);
                 match optimistic::write(tx, &ready, events, &ids, (&facts, &claimed), now).await? {
                     optimistic::Tried::Done(written) => {
                         fill(&mut outcomes, written);
-                        whole(outcomes).map(Tried::Done)
+                        whole(outcomes, &left).map(Tried::Done)
                     }
                     optimistic::Tried::NeedsLocks => Ok(Tried::NeedsLocks),
                 }
             }
-            Ok(Judged::Written(outcomes)) => {
-                let outcomes = whole(outcomes)?;
+            Ok(Judged::Written(outcomes, left)) => {
+                let outcomes = whole(outcomes, &left)?;
                 tx.commit().await?;
                 Ok(Tried::Done(outcomes))
             }
@@ -269,9 +283,9 @@ impl Recorder {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
         let facts = facts::read(tx, &needs, now).await?;
-        let about = About { group, events: &events, hashes: &hashes, now };
+        let about = About { group, events: &events, hashes: &hashes, lane: Lane::Whole, now };
         match self.judge(tx, &about, (facts, None), Way::UnderLocks).await? {
-            Judged::Written(outcomes) => whole(outcomes).map(Tried::Done),
+            Judged::Written(outcomes, left) => whole(outcomes, &left).map(Tried::Done),
             Judged::Undo(tried) => Ok(tried),
             Judged::Plain(_) => Err(StoreError::corrupt("group of events", "the fast way was taken under locks")),
         }
@@ -289,7 +303,7 @@ impl Recorder {
         (mut facts, claimed): (Facts, Option<Claimed>),
         way: Way,
     ) -> Result<Judged, StoreError> {
-        let About { group, events, hashes, now } = *about;
+        let About { group, events, hashes, lane, now } = *about;
         let Sorted { mut outcomes, mut ready, repeats_only, missing } = self.prepare_all(group, hashes, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {
@@ -301,19 +315,27 @@ impl Recorder {
         if !repeats_only.is_empty() {
             repeats::find(tx, repeats_only, group, &mut ready, &mut outcomes, &mut facts).await?;
         }
-        if ready.is_empty() {
-            return Ok(Judged::Written(outcomes));
+        let mut left = Left::new();
+        let mut is_plain = way != Way::UnderLocks;
+        if is_plain {
+            let needing = optimistic::needing_locks(&ready, events, &facts);
+            if !needing.is_empty() && claimed.is_some() {
+                return Ok(Judged::Undo(Tried::TooEarly));
+            }
+            match lane {
+                Lane::Fast(requests) => left = leave(requests, &needing, &mut outcomes, &mut ready),
+                Lane::Whole | Lane::Careful => is_plain = needing.is_empty(),
+            }
         }
-        let is_plain = way != Way::UnderLocks && optimistic::is_possible(&ready, events, &facts);
+        if ready.is_empty() {
+            return Ok(Judged::Written(outcomes, left));
+        }
         if is_plain {
             let claimed = match claimed {
                 Some(claimed) => claimed,
                 None => optimistic::claim(tx, &ready, events, &facts).await?,
             };
-            return Ok(Judged::Plain(Box::new(Plain { outcomes, ready, facts, claimed })));
-        }
-        if claimed.is_some() {
-            return Ok(Judged::Undo(Tried::TooEarly));
+            return Ok(Judged::Plain(Box::new(Plain { outcomes, left, ready, facts, claimed })));
         }
         let ids = self.ids_for(events, now);
         let sources = Sources { env: &self.env, now };
@@ -323,7 +345,7 @@ impl Recorder {
                     spend::hide_money(outcome, group[*index], &facts);
                 }
                 fill(&mut outcomes, written);
-                Ok(Judged::Written(outcomes))
+                Ok(Judged::Written(outcomes, left))
             }
             locked::Tried::Changed => Ok(Judged::Undo(Tried::Again)),
         }
@@ -385,11 +407,6 @@ fn fill(outcomes: &mut [Option<Outcome>], written: Vec<(usize, Outcome)>) {
     for (index, outcome) in written {
         outcomes[index] = Some(outcome);
     }
-}
-
-fn whole(outcomes: Vec<Option<Outcome>>) -> Result<Vec<Outcome>, StoreError> {
-    let outcomes: Option<Vec<Outcome>> = outcomes.into_iter().collect();
-    outcomes.ok_or_else(|| StoreError::corrupt("group of events", "an event was left without an outcome"))
 }
 
 /// The events of a group by key, as far as they are ready; looked at only where a correction asks.

@@ -2,7 +2,7 @@
 //!
 //! `queue` collects events of many requests; `group` takes a group through facts
 //! (`facts`, `prepare`), missing counters (`opening`), the fast way (`optimistic`) or the careful one
-//! (`locked`), and commits. An answer is given after the commit, never before.
+//! (`locked`), and commits; what needs the careful one is left to groups of its own (`lane`). An answer is given after the commit, never before.
 //! Process memory decides nothing: limit, segment and period bounds are judged under the counters' locks.
 
 mod claims;
@@ -11,6 +11,7 @@ mod facts;
 mod further;
 mod group;
 mod hold;
+mod lane;
 mod locked;
 mod notices;
 mod optimistic;

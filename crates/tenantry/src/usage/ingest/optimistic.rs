@@ -4,14 +4,14 @@
 //! counter update holds the limit, the bounds and the segment against what the group was prepared with; where one
 //! counter disagrees, the transaction fails and the group is decided under locks instead (`locked.rs`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
-use super::super::event::NewEvent;
+use super::super::event::{Content, NewEvent};
 use super::super::outcome::Outcome;
 use super::claims::{Claimed, Keys};
 use super::columns;
@@ -31,27 +31,30 @@ pub(super) enum Tried {
     NeedsLocks,
 }
 
-/// Whether the group can go the fast way as far as its facts tell.
-pub(super) fn is_possible(prepared: &[Prepared], group: &[&NewEvent], facts: &Facts) -> bool {
+/// Positions of the events that have to be decided under locks, as far as the facts tell; of a counter whose limit is
+/// near all of them.
+pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &Facts) -> BTreeSet<usize> {
     let mut sums: HashMap<usize, Decimal> = HashMap::new();
+    let mut near = HashSet::new();
+    let mut needing = BTreeSet::new();
     for event in prepared {
         let counter = &facts.counters[event.counter];
-        let is_usage = matches!(group[event.index].content, super::super::event::Content::Usage { .. });
-        if counter.closed || !is_usage || event.claim != Claim::Any || event.occurred_at < counter.segment_start {
-            return false;
-        }
-        if counter.aggregation != "sum" {
-            return false;
-        }
-        if let Some(limit) = counter.hard_limit.into_iter().chain(counter.sure_limit).min() {
+        let is_usage = matches!(group[event.index].content, Content::Usage { .. });
+        let is_late = counter.closed || event.occurred_at < counter.segment_start;
+        if !is_usage || is_late || event.claim != Claim::Any || counter.aggregation != "sum" {
+            needing.insert(event.index);
+        } else if let Some(limit) = counter.hard_limit.into_iter().chain(counter.sure_limit).min() {
             let sum = sums.entry(event.counter).or_default();
             *sum += event.amount;
             if counter.total + counter.held + *sum > limit {
-                return false;
+                near.insert(event.counter);
             }
         }
     }
-    true
+    if !near.is_empty() {
+        needing.extend(prepared.iter().filter(|event| near.contains(&event.counter)).map(|event| event.index));
+    }
+    needing
 }
 
 /// Claims the keys of these events.

@@ -125,7 +125,7 @@ impl Recorder {
         }
         let before = standings(tx, locked).await?;
         let outcomes = match self.decide_under_locks(tx, group).await? {
-            Tried::Done(outcomes) => outcomes,
+            Tried::Done(outcomes) => outcomes.into_iter().flatten().collect(),
             Tried::Missing(missing) => return Ok(Looked::Missing(missing)),
             Tried::Again | Tried::NeedsLocks | Tried::TooEarly => return Ok(Looked::Again),
         };

@@ -1,5 +1,6 @@
-//! The queue in front of the recorder: bounded, collected into groups, drained at shutdown.
+//! The queue in front of the recorder: bounded, collected into groups on two lanes, drained at shutdown.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use super::super::event::NewEvent;
 use super::super::gather::{Gathering, TURNS};
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
+use super::lane::{Answered, Lane};
 use super::preview::Preview;
 use crate::tenancy::Actor;
 
@@ -26,7 +28,7 @@ pub struct IngestSettings {
     /// How often a group that is not full lets everything else run that can, in the hope of company. No time passes
     /// where there is nothing to do; while committers are busy, groups grow by themselves.
     pub turns: u32,
-    /// Groups that are committed at the same time.
+    /// Groups that are committed at the same time, on each lane.
     pub committers: usize,
 }
 
@@ -47,6 +49,18 @@ struct Submission {
     answer: oneshot::Sender<Answers>,
     /// Room in the queue; given back when the submission was answered.
     _room: OwnedSemaphorePermit,
+}
+
+impl Submission {
+    fn answer(self, answers: Answers) {
+        // A caller that went away reads no answer; its events are recorded all the same.
+        let _ = self.answer.send(answers);
+    }
+
+    fn answer_all(self, error: SubmitError) {
+        let answers = self.events.iter().map(|_| Err(error)).collect();
+        self.answer(answers);
+    }
 }
 
 /// The entrance to recording usage. Cheap to clone.
@@ -70,12 +84,19 @@ impl std::fmt::Debug for Ingest {
 impl Ingest {
     /// Starts the committers.
     pub fn start(recorder: &Recorder, settings: IngestSettings) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let receiver = Arc::new(Mutex::new(receiver));
         let closing = CancellationToken::new();
+        let (sender, arriving) = mpsc::unbounded_channel();
+        let (leaving, left) = mpsc::unbounded_channel();
+        let fast =
+            Channel { receiver: Arc::new(Mutex::new(arriving)), closing: closing.clone(), careful: Some(leaving) };
+        // It ends when no committer of the fast lane is there that could leave it something.
+        let careful =
+            Channel { receiver: Arc::new(Mutex::new(left)), closing: CancellationToken::new(), careful: None };
         let mut committers = JoinSet::new();
-        for _ in 0..settings.committers.max(1) {
-            committers.spawn(commit_groups(recorder.clone(), Arc::clone(&receiver), settings, closing.clone()));
+        for channel in [&fast, &careful] {
+            for _ in 0..settings.committers.max(1) {
+                committers.spawn(commit_groups(recorder.clone(), channel.clone(), settings));
+            }
         }
         Self {
             sender,
@@ -130,35 +151,65 @@ impl Ingest {
     }
 }
 
-async fn commit_groups(
-    recorder: Recorder,
+/// What committers of one lane take from, and where they leave what is not for them.
+#[derive(Clone)]
+struct Channel {
     receiver: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
-    settings: IngestSettings,
     closing: CancellationToken,
-) {
+    /// None where they are the careful lane's.
+    careful: Option<mpsc::UnboundedSender<Submission>>,
+}
+
+async fn commit_groups(recorder: Recorder, channel: Channel, settings: IngestSettings) {
     let mut gathering = Gathering::new(settings.turns);
-    while let Some(submissions) = collect(&receiver, settings.group_size, &mut gathering, &closing).await {
+    while let Some(submissions) =
+        collect(&channel.receiver, settings.group_size, &mut gathering, &channel.closing).await
+    {
         let started = Instant::now();
-        let group: Vec<Member<'_>> = submissions
-            .iter()
-            .flat_map(|submission| submission.events.iter().map(|event| (&submission.actor, event)))
-            .collect();
-        #[expect(clippy::cast_precision_loss, reason = "a group has thousands of events")]
-        metrics::histogram!("tenantry_ingest_group_events").record(group.len() as f64);
-        // A bug must cost its group the answer, not everybody the committer.
-        let outcome = AssertUnwindSafe(recorder.run(&group)).catch_unwind().await;
-        let mut answers = outcome.unwrap_or_else(|_| {
-            tracing::error!(events = group.len(), "recording a group of usage events panicked");
-            group.iter().map(|_| Err(SubmitError::Unavailable)).collect()
-        });
-        let mut answers = answers.drain(..);
+        let mut answers = commit(&recorder, &submissions, channel.careful.is_some()).await.into_iter();
         metrics::histogram!("tenantry_ingest_group_seconds").record(started.elapsed());
-        drop(group);
         for submission in submissions {
-            let own: Answers = answers.by_ref().take(submission.events.len()).collect();
-            // A caller that went away reads no answer; its events are recorded all the same.
-            let _ = submission.answer.send(own);
+            let own: Vec<Answered> = answers.by_ref().take(submission.events.len()).collect();
+            match (own.into_iter().collect(), &channel.careful) {
+                (Some(own), _) => submission.answer(own),
+                (None, Some(careful)) => leave(submission, careful),
+                // Nothing of a group that leaves nothing is without an answer.
+                (None, None) => submission.answer_all(SubmitError::Internal),
+            }
         }
+    }
+}
+
+/// Records the events of these requests as one group; without an answer are those of requests that were left.
+async fn commit(recorder: &Recorder, submissions: &[Submission], may_leave: bool) -> Vec<Answered> {
+    let group: Vec<Member<'_>> = submissions
+        .iter()
+        .flat_map(|submission| submission.events.iter().map(|event| (&submission.actor, event)))
+        .collect();
+    let requests: Vec<Range<usize>> = submissions
+        .iter()
+        .scan(0, |end, submission| {
+            let start = *end;
+            *end += submission.events.len();
+            Some(start..*end)
+        })
+        .collect();
+    let lane = if may_leave { Lane::Fast(&requests) } else { Lane::Careful };
+    #[expect(clippy::cast_precision_loss, reason = "a group has thousands of events")]
+    metrics::histogram!("tenantry_ingest_group_events").record(group.len() as f64);
+    // A bug must cost its group the answer, not everybody the committer.
+    let outcome = AssertUnwindSafe(recorder.run(&group, lane)).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        tracing::error!(events = group.len(), "recording a group of usage events panicked");
+        group.iter().map(|_| Some(Err(SubmitError::Unavailable))).collect()
+    })
+}
+
+fn leave(submission: Submission, careful: &mpsc::UnboundedSender<Submission>) {
+    metrics::counter!("tenantry_ingest_careful_total").increment(submission.events.len() as u64);
+    // Nobody takes it where the careful lane's committers ended badly, which is in the log then.
+    if let Err(mpsc::error::SendError(submission)) = careful.send(submission) {
+        submission.answer_all(SubmitError::Unavailable);
     }
 }
 

@@ -9,7 +9,7 @@ use tenantry::usage::ingest::{GroupSettings, Ingest, IngestSettings, Recorder};
 use tenantry::usage::outcome::SubmitError;
 use tokio::task::JoinSet;
 
-use super::world::{LATE_WINDOW, World, at, word};
+use super::world::{LATE_WINDOW, World, at, figures_catalog, word};
 
 /// A second replica over the same database.
 pub(super) fn replica(world: &World) -> Recorder {
@@ -195,4 +195,45 @@ async fn a_pool_of_one_connection_records_into_months_that_do_not_exist_yet() {
     let answers = tokio::time::timeout(Duration::from_mins(1), sent).await.expect("recording hangs");
     assert!(answers.into_iter().all(|answer| answer.unwrap()[0].is_ok()));
     assert_eq!(world.totals(t).await, ["bytes 4"]);
+}
+
+/// What is decided under locks is no group's business but its own, and neither is who holds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_the_locks_that_others_need() {
+    let world = World::with(8, figures_catalog()).await;
+    let (careful, full, plain) = (world.user().await, world.user().await, world.user().await);
+    world.record(&[world.event(careful, "first", "seats", "1"), world.event(full, "first", "calls", "99")]).await;
+    world.record(&[world.event(plain, "first", "bytes", "1")]).await;
+    let holder = world.test.admin_client().await;
+    let lock = "begin; select from tenantry.usage_counters where metric in ('seats', 'calls') for update";
+    holder.batch_execute(lock).await.unwrap();
+
+    let ingest = Ingest::start(&world.recorder, IngestSettings { committers: 1, ..settings(1000) });
+    let send = |tenant, key: &str, metrics: &[&str]| {
+        let events =
+            metrics.iter().map(|metric| world.event(tenant, &format!("{key}-{metric}"), metric, "2")).collect();
+        let ingest = ingest.clone();
+        tokio::spawn(async move { ingest.submit(Actor::System, events).await.unwrap() })
+    };
+    // Of a request the whole is decided together, so its sums wait with the rest of it.
+    let waiting = [send(careful, "k", &["bytes", "seats"]), send(full, "k", &["calls"])];
+    let answered: Vec<_> = (0..20).map(|n| send(plain, &format!("k{n}"), &["bytes"])).collect();
+    let answered = tokio::time::timeout(Duration::from_mins(1), futures::future::join_all(answered)).await;
+    let answered = answered.expect("others wait for a lock that they do not need");
+    assert!(answered.iter().all(|answers| answers.as_ref().unwrap()[0].is_ok()));
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    // Those that were left are answered at the end, too.
+    let drained = tokio::spawn({
+        let ingest = ingest.clone();
+        async move { ingest.drain().await }
+    });
+    holder.batch_execute("rollback").await.unwrap();
+    drained.await.unwrap();
+    let mut words = Vec::new();
+    for waiting in waiting {
+        words.extend(waiting.await.unwrap().iter().map(|answer| word(answer.as_ref().unwrap())));
+    }
+    assert_eq!(words, ["accepted 2", "accepted 2", "refused 99"]);
+    assert_eq!(world.totals(plain).await, ["bytes 41"]);
+    world.books_are_right().await;
 }
