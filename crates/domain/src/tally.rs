@@ -65,12 +65,24 @@ impl Tally {
         Self(Kind::Distinct { count, known: known.into_iter().collect() })
     }
 
-    /// The highest sum of a slot when so many are free: all slots that are not empty.
+    /// The highest sum of a slot when so many are free. Of the slots that are not empty those must be given that events
+    /// will name, and of the others the `free + 1` highest, or all.
     pub fn slots(free: usize, sums: impl IntoIterator<Item = (String, Decimal)>) -> Self {
         let sums: HashMap<String, Decimal> = sums.into_iter().collect();
         let mut ascending: Vec<Decimal> = sums.values().copied().collect();
         ascending.sort_unstable();
         Self(Kind::Slots { free, sums, ascending })
+    }
+
+    /// The highest sum of a slot that is not free, where it is known and nothing is taken back: the slots that events will
+    /// name. Either no slot is free, or none of these gets above the figure; then the others do not matter.
+    pub fn slots_below(figure: Decimal, named: impl IntoIterator<Item = (String, Decimal)>) -> Self {
+        let Self(mut kind) = Self::slots(0, named);
+        if let Kind::Slots { ascending, .. } = &mut kind {
+            let place = ascending.partition_point(|sum| *sum < figure);
+            ascending.insert(place, figure);
+        }
+        Self(kind)
     }
 
     /// The figure; 0 without events.

@@ -54,8 +54,8 @@ fn naive(kind: Kind, events: &[Event]) -> Decimal {
     }
 }
 
-/// A tally that knows as little of the events before as its constructor asks for.
-fn begin(kind: Kind, events: &[Event], taken_back: usize) -> Tally {
+/// A tally that knows as little of the events before as its constructor asks for, when it will see events of these parts.
+fn begin(kind: Kind, events: &[Event], taken_back: usize, added: &BTreeMap<String, Decimal>) -> Tally {
     let standing = events.iter().filter(|event| event.stands);
     match kind {
         Kind::Greatest => {
@@ -80,7 +80,18 @@ fn begin(kind: Kind, events: &[Event], taken_back: usize) -> Tally {
             for event in standing {
                 *sums.entry(event.part.clone()).or_default() += event.amount;
             }
-            Tally::slots(free, sums)
+            let figure = naive(kind, events);
+            let mut named = sums.clone();
+            // A correction can name any.
+            named.retain(|slot, _| taken_back > 0 || added.contains_key(slot));
+            let with = |(slot, amount): (&String, &Decimal)| named.get(slot).copied().unwrap_or_default() + amount;
+            if taken_back == 0 && (free == 0 || added.iter().map(with).all(|sum| sum <= figure)) {
+                return Tally::slots_below(figure, named);
+            }
+            sums.retain(|slot, _| !named.contains_key(slot));
+            let mut others: Vec<(String, Decimal)> = sums.into_iter().collect();
+            others.sort_unstable_by_key(|(_, sum)| std::cmp::Reverse(*sum));
+            Tally::slots(free, named.into_iter().chain(others.into_iter().take(free + 1)))
         }
     }
 }
@@ -104,7 +115,11 @@ proptest! {
             events.push(event);
         }
         let taken_back = after.iter().filter(|step| step.0 == 0).count();
-        let mut tally = begin(kind, &events, taken_back);
+        let mut added: BTreeMap<String, Decimal> = BTreeMap::new();
+        for step in after.iter().filter(|step| step.0 != 0) {
+            *added.entry(format!("part {}", step.3)).or_default() += Decimal::from(step.1);
+        }
+        let mut tally = begin(kind, &events, taken_back, &added);
         prop_assert_eq!(tally.value(), naive(kind, &events));
         for step in &after {
             let standing: Vec<usize> = (0..events.len()).filter(|index| events[*index].stands).collect();

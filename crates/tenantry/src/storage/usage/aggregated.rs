@@ -87,11 +87,15 @@ query! {
         from tenantry.tenant_usage u
         where u.tenant_id = $1 and u.metric = $2 and u.occurred_at = any ($3)
         order by u.occurred_at, u.id desc";
-    service SLOT_SUMS = "
-        select p.tenant_id, p.metric, p.period_start, p.part, p.amount
-        from unnest($1::uuid[], $2::text[], $3::timestamptz[]) as wanted (tenant_id, metric, period_start)
-        join tenantry.usage_parts p on p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
-            and p.period_start = wanted.period_start";
+    service HIGHEST_SLOTS = "
+        select wanted.tenant_id, wanted.metric, wanted.period_start, highest.part, highest.amount
+        from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[])
+            as wanted (tenant_id, metric, period_start, most)
+        cross join lateral (
+            select p.part, p.amount from tenantry.usage_parts p
+            where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric and p.period_start = wanted.period_start
+            order by p.amount desc limit wanted.most
+        ) as highest";
     service PARTS = "
         select p.tenant_id, p.metric, p.period_start, p.part, p.amount, p.event_count
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
@@ -156,18 +160,20 @@ query! {
     /// the next higher sum, none where the highest slot is not free.
     service AROUND = "
         select wanted.tenant_id, wanted.metric, wanted.period_start, wanted.part,
-               coalesce((
-                   select p.amount from tenantry.usage_parts p
-                   where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
-                     and p.period_start = wanted.period_start and p.part <> wanted.part
-                   order by p.amount desc limit 1 offset wanted.free), 0),
-               case when wanted.free > 0 then coalesce((
-                   select p.amount from tenantry.usage_parts p
-                   where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
-                     and p.period_start = wanted.period_start and p.part <> wanted.part
-                   order by p.amount desc limit 1 offset wanted.free - 1), 0) end
+               coalesce(around.sums[case when wanted.free > 0 then 2 else 1 end], 0),
+               case when wanted.free > 0 then coalesce(around.sums[1], 0) end
         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::bigint[])
-            as wanted (tenant_id, metric, period_start, part, free)";
+            as wanted (tenant_id, metric, period_start, part, free)
+        cross join lateral (
+            select array_agg(amount order by amount desc) as sums
+            from (
+                select p.amount from tenantry.usage_parts p
+                where p.tenant_id = wanted.tenant_id and p.metric = wanted.metric
+                  and p.period_start = wanted.period_start and p.part <> wanted.part
+                order by p.amount desc
+                limit case when wanted.free > 0 then 2 else 1 end offset greatest(wanted.free - 1, 0)
+            ) as two
+        ) as around";
     service SET_TOTAL = "
         update tenantry.usage_counters set total = $4
         where tenant_id = $1 and metric = $2 and period_start = $3";
@@ -254,10 +260,14 @@ fn part_of(row: &tokio_postgres::Row) -> Result<PartRow, StoreError> {
     })
 }
 
-/// The sums of all slots of these counters.
-pub async fn slot_sums(tx: &Tx, keys: &[CounterKey<'_>]) -> Result<Vec<(PartRow, Decimal)>, StoreError> {
+/// The highest slots of these counters, of each at most so many.
+pub async fn highest_slots(
+    tx: &Tx,
+    keys: &[CounterKey<'_>],
+    most: &[i64],
+) -> Result<Vec<(PartRow, Decimal)>, StoreError> {
     let (tenants, metrics, starts) = columns_of(keys);
-    tx.rows(&SLOT_SUMS, &[&tenants, &metrics, &starts])
+    tx.rows(&HIGHEST_SLOTS, &[&tenants, &metrics, &starts, &most])
         .await?
         .iter()
         .map(|row| Ok((part_of(row)?, row.try_get(4).map_err(column)?)))

@@ -31,18 +31,26 @@ pub(super) enum Tried {
     NeedsLocks,
 }
 
-/// Positions of the events that have to be decided under locks, as far as the facts tell; of a counter whose limit is
-/// near all of them.
-pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &Facts) -> BTreeSet<usize> {
+/// Events that have to be decided under locks.
+#[derive(Default)]
+pub(super) struct NeedingLocks {
+    /// Their positions.
+    pub(super) positions: BTreeSet<usize>,
+    /// How many of them need nothing but their counter, since its limit is near.
+    pub(super) near: usize,
+}
+
+/// The events that have to be decided under locks, as far as the facts tell; of a counter whose limit is near all.
+pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &Facts) -> NeedingLocks {
     let mut sums: HashMap<usize, Decimal> = HashMap::new();
     let mut near = HashSet::new();
-    let mut needing = BTreeSet::new();
+    let mut needing = NeedingLocks::default();
     for event in prepared {
         let counter = &facts.counters[event.counter];
         let is_usage = matches!(group[event.index].content, Content::Usage { .. });
         let is_late = counter.closed || event.occurred_at < counter.segment_start;
         if !is_usage || is_late || event.claim != Claim::Any || counter.aggregation != "sum" {
-            needing.insert(event.index);
+            needing.positions.insert(event.index);
         } else if let Some(limit) = counter.hard_limit.into_iter().chain(counter.sure_limit).min() {
             let sum = sums.entry(event.counter).or_default();
             *sum += event.amount;
@@ -52,7 +60,11 @@ pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &
         }
     }
     if !near.is_empty() {
-        needing.extend(prepared.iter().filter(|event| near.contains(&event.counter)).map(|event| event.index));
+        let others = needing.positions.len();
+        needing
+            .positions
+            .extend(prepared.iter().filter(|event| near.contains(&event.counter)).map(|event| event.index));
+        needing.near = needing.positions.len() - others;
     }
     needing
 }

@@ -124,45 +124,79 @@ fn verdict(
     }
 }
 
-/// The slots of now, by the question's position: of metrics that are made of slots.
-async fn slots(tx: &Tx, questions: &[Question], facts: &Facts) -> Result<HashMap<usize, Slot>, StoreError> {
-    let mut asked: Vec<(usize, CounterKey<'_>, String)> = Vec::new();
-    let mut free: BTreeMap<(CounterKey<'_>, String), i64> = BTreeMap::new();
-    for (position, question) in questions.iter().enumerate() {
-        let Some(index) = facts.counter_at(question.tenant_id, &question.metric, question.at) else { continue };
+/// A question about a metric that is made of slots.
+struct Asked<'a> {
+    position: usize,
+    amount: Decimal,
+    counter: &'a CounterRow,
+    /// The slot of now.
+    part: String,
+    /// How many slots are free, of a percentile.
+    free: Option<i64>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(position: usize, question: &Question, facts: &'a Facts) -> Result<Option<Self>, StoreError> {
+        let Some(index) = facts.counter_at(question.tenant_id, &question.metric, question.at) else { return Ok(None) };
         let counter = &facts.counters[index];
         let Some(aggregation) = counter.tallied()?.filter(|aggregation| aggregation.slot_seconds().is_some()) else {
-            continue;
+            return Ok(None);
         };
-        let key = (counter.tenant_id, counter.metric.as_str(), counter.period_start);
-        let part = tallies::part_of(counter, question.at, &serde_json::Value::Null).unwrap_or_default();
-        if matches!(aggregation, Aggregation::Percentile { .. }) {
-            let bounds = (counter.period_start, counter.period_end);
-            free.insert((key, part.clone()), aggregation.free_slots(bounds));
-        }
-        asked.push((position, key, part));
+        let free = aggregation.free_slots((counter.period_start, counter.period_end));
+        Ok(Some(Self {
+            position,
+            amount: question.amount.as_decimal(),
+            counter,
+            part: tallies::part_of(counter, question.at, &serde_json::Value::Null).unwrap_or_default(),
+            free: matches!(aggregation, Aggregation::Percentile { .. }).then_some(free),
+        }))
     }
+
+    fn slot(&self) -> (CounterKey<'_>, &str) {
+        ((self.counter.tenant_id, self.counter.metric.as_str(), self.counter.period_start), &self.part)
+    }
+
+    fn place(&self) -> Place {
+        (self.counter.tenant_id, self.counter.metric.clone(), self.counter.period_start, self.part.clone())
+    }
+}
+
+/// (tenant, metric, first instant of the period, slot).
+type Place = (Uuid, String, Timestamp, String);
+
+fn place(row: PartRow) -> Place {
+    (row.key.0, row.key.1, row.key.2, row.part)
+}
+
+/// The slots of now, by the question's position: of metrics that are made of slots.
+async fn slots(tx: &Tx, questions: &[Question], facts: &Facts) -> Result<HashMap<usize, Slot>, StoreError> {
+    let asked = questions.iter().enumerate().map(|(position, question)| Asked::of(position, question, facts));
+    let asked: Vec<Asked<'_>> = asked.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
-    let distinct: BTreeSet<(CounterKey<'_>, &str)> = asked.iter().map(|(_, key, part)| (*key, part.as_str())).collect();
+    let distinct: BTreeSet<(CounterKey<'_>, &str)> = asked.iter().map(Asked::slot).collect();
     let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) = distinct.into_iter().unzip();
-    let mut found: HashMap<(Uuid, String, Timestamp, String), Slot> = HashMap::new();
-    let place = |row: PartRow| (row.key.0, row.key.1, row.key.2, row.part);
+    let mut found: HashMap<Place, Slot> = HashMap::new();
     for (row, sum) in aggregated::sums_of(tx, &keys, &parts).await? {
         found.entry(place(row)).or_default().0 = sum;
     }
-    if !free.is_empty() {
-        let (named, free): (Vec<&(CounterKey<'_>, String)>, Vec<i64>) =
-            free.iter().map(|(key, free)| (key, *free)).unzip();
-        let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) =
-            named.iter().map(|(key, part)| (*key, part.as_str())).unzip();
+    let mut unknown: BTreeMap<(CounterKey<'_>, &str), i64> = BTreeMap::new();
+    for (asked, free) in asked.iter().filter_map(|asked| asked.free.map(|free| (asked, free))) {
+        let (figure, slot) = (asked.counter.total, found.entry(asked.place()).or_default());
+        if slot.0 + asked.amount <= figure {
+            // A percentile stays what it is where the slot does not get above it.
+            slot.1 = (figure, Some(figure));
+        } else {
+            unknown.insert(asked.slot(), free);
+        }
+    }
+    if !unknown.is_empty() {
+        let (slots, free): (Vec<(CounterKey<'_>, &str)>, Vec<i64>) = unknown.into_iter().unzip();
+        let (keys, parts): (Vec<CounterKey<'_>>, Vec<&str>) = slots.into_iter().unzip();
         for (row, around) in aggregated::around(tx, &keys, &parts, &free).await? {
             found.entry(place(row)).or_default().1 = around;
         }
     }
-    let slot = |(position, key, part): (usize, CounterKey<'_>, String)| {
-        Some((position, *found.get(&(key.0, key.1.to_owned(), key.2, part))?))
-    };
-    Ok(asked.into_iter().filter_map(slot).collect())
+    Ok(asked.iter().filter_map(|asked| Some((asked.position, *found.get(&asked.place())?))).collect())
 }

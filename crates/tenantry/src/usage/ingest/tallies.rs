@@ -2,6 +2,7 @@
 //! the group. What a figure becomes is the domain's (`tally`); a sum never comes here.
 
 mod ended;
+mod slots;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -124,7 +125,7 @@ impl Tallies {
         let taken_back = taken_back(prepared);
         let mut by_counter = ranked(tx, &wanted, facts, &taken_back).await?;
         by_counter.extend(valued(tx, &wanted, prepared, facts).await?);
-        by_counter.extend(slotted(tx, &wanted, facts).await?);
+        by_counter.extend(slots::read(tx, &wanted, prepared, facts).await?);
         let mut ended = ended::read(tx, (&wanted, prepared, facts), &taken_back, (segments, spend)).await?;
         let counted = |(index, tally)| {
             let (aggregation, ended) = (wanted.remove(&index)?, ended.remove(&index).unwrap_or_default());
@@ -306,32 +307,6 @@ async fn valued(
         (index, Tally::distinct(count, known.remove(&index).unwrap_or_default()))
     };
     Ok(wanted.keys().copied().filter(is_valued).map(tally).collect())
-}
-
-/// The sums of all slots.
-async fn slotted(tx: &Tx, wanted: &BTreeMap<usize, Aggregation>, facts: &Facts) -> Result<Loaded, StoreError> {
-    let slotted: Vec<usize> = wanted
-        .iter()
-        .filter(|(_, aggregation)| aggregation.slot_seconds().is_some())
-        .map(|(index, _)| *index)
-        .collect();
-    if slotted.is_empty() {
-        return Ok(Loaded::new());
-    }
-    let keys: Vec<CounterKey<'_>> = slotted.iter().map(|index| key_of(&facts.counters[*index])).collect();
-    let places = places(wanted, facts);
-    let mut sums: HashMap<usize, Vec<(String, Decimal)>> = HashMap::new();
-    for (row, amount) in aggregated::slot_sums(tx, &keys).await? {
-        if let Some(index) = places.get(&(row.key.0, Cow::Borrowed(row.key.1.as_str()), row.key.2)) {
-            sums.entry(*index).or_default().push((row.part, amount));
-        }
-    }
-    let tally = |index: usize| {
-        let counter = &facts.counters[index];
-        let free = wanted.get(&index).map_or(0, |found| found.free_slots((counter.period_start, counter.period_end)));
-        (index, Tally::slots(usize::try_from(free).unwrap_or(0), sums.remove(&index).unwrap_or_default()))
-    };
-    Ok(slotted.into_iter().map(tally).collect())
 }
 
 /// Where each wanted counter is among the facts.
