@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::aggregated_books::{AGGREGATIONS, PARTS};
 use super::facts::{CounterRow, column};
+use super::key_books::KEYS;
 use crate::query;
 use crate::storage::{Query, StoreError, Tx};
 
@@ -223,40 +224,6 @@ query! {
         from hours h full join days d using (tenant_id, metric, period_start, dimension, day, value)
         where h.amount is distinct from d.amount or h.event_count is distinct from d.event_count
         order by 1, 2";
-    service KEYS = "
-        with events as (
-            select tenant_id, idempotency_key, count(*) as times, min(occurred_at) as occurred_at, min(metric) as metric
-            from tenantry.tenant_usage where tenant_id = any ($1)
-            group by tenant_id, idempotency_key
-        ), keys as (
-            select tenant_id, idempotency_key, occurred_at, metric from tenantry.usage_keys where tenant_id = any ($1)
-        ), archived as (
-            select tenant_id, metric, month, sum(event_count) as event_count
-            from tenantry.usage_archives where tenant_id = any ($1)
-            group by tenant_id, metric, month
-        ), lone as (
-            select k.tenant_id, k.metric, date_trunc('month', k.occurred_at, 'UTC') as month, count(*) as key_count
-            from keys k left join events e using (tenant_id, idempotency_key)
-            where e.idempotency_key is null
-            group by 1, 2, 3
-        )
-        select tenant_id,
-               case when k.idempotency_key is null then format('event %s counts without a key', idempotency_key)
-                    when e.idempotency_key is null then format('key %s has no event', idempotency_key)
-                    when e.times > 1 then format('key %s counts %s times', idempotency_key, e.times)
-                    else format('key %s says %s at %s, its event %s at %s', idempotency_key, k.metric, k.occurred_at,
-                                e.metric, e.occurred_at) end
-        from events e full join keys k using (tenant_id, idempotency_key)
-        where (e.times is distinct from 1 or k.occurred_at is distinct from e.occurred_at or k.metric is distinct from e.metric)
-          and not (e.idempotency_key is null and exists (
-              select from archived a
-              where a.tenant_id = k.tenant_id and a.metric = k.metric and a.month = date_trunc('month', k.occurred_at, 'UTC')))
-        union all
-        select tenant_id, format('%s in the month from %s: %s events left, %s keys have no event', metric, month,
-                                 a.event_count, coalesce(l.key_count, 0))
-        from archived a left join lone l using (tenant_id, metric, month)
-        where a.event_count <> coalesce(l.key_count, 0)
-        order by 1, 2";
     service EVENT_PERIODS = "
         select u.tenant_id,
                format('event %s at %s lies in the period from %s, which %s', u.idempotency_key, u.occurred_at,
@@ -373,7 +340,7 @@ query! {
                 and r.metric = o.metric and r.occurred_at = o.occurred_at
             left join tenantry.tenant_usage u on u.tenant_id = o.tenant_id and u.metric = o.metric
                 and u.occurred_at = o.occurred_at and u.idempotency_key = o.idempotency_key
-            where o.tenant_id = any ($1) and u.tenant_id is null
+            where o.tenant_id = any ($1) and o.reversed_by is not null and u.tenant_id is null
             group by 1, 2, 3
         ) k on k.tenant_id = a.tenant_id and k.metric = a.metric and k.month = a.month
         where a.reversal_count <> coalesce(k.named, 0)

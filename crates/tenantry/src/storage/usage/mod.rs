@@ -8,6 +8,7 @@ pub mod commit;
 pub mod dimensions;
 pub mod facts;
 pub mod holds;
+mod key_books;
 pub mod open;
 pub mod raw;
 pub mod recorded;

@@ -95,6 +95,14 @@ const DAMAGES: &[(&str, &str)] = &[
     ("keys", "insert into tenantry.usage_keys select tenant_id, 'ghost', content_hash, occurred_at, true, null, metric
               from tenantry.usage_keys where idempotency_key = 'e'"),
     ("keys", "insert into tenantry.tenant_usage select * from tenantry.tenant_usage where idempotency_key = 'e'"),
+    ("keys", "update tenantry.tenant_usage set idempotency_key = 'other' where idempotency_key = 'e'"),
+    ("keys", "update tenantry.usage_keys set occurred_at = occurred_at + interval '1 microsecond' where idempotency_key = 'e'"),
+    ("keys", "update tenantry.usage_keys set occurred_at = occurred_at - interval '40 days' where idempotency_key = 'e'"),
+    ("keys", "update tenantry.usage_keys set metric = 'bytes' where idempotency_key = 'e'"),
+    // Both sides have the same keys on one day, and the same instants.
+    ("keys", "update tenantry.usage_keys
+              set occurred_at = case idempotency_key when 'band 1' then timestamptz '2026-03-21 02:00Z' else '2026-03-21 01:00Z' end
+              where idempotency_key in ('band 1', 'band 2')"),
     ("event_periods", "update tenantry.tenant_usage set period_start = period_start + interval '1 second'
                        where idempotency_key = 'e'"),
     ("event_periods", "update tenantry.tenant_usage set occurred_at = period_start - interval '1 microsecond'
