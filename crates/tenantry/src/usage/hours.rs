@@ -1,4 +1,4 @@
-//! Whole hours and days, UTC: what usage is summed by.
+//! Whole hours and days, UTC: what usage is summed by; and quarters of days, in which hours are folded.
 
 use jiff::Timestamp;
 
@@ -13,6 +13,11 @@ pub fn hour_of(at: Timestamp) -> Timestamp {
 /// First instant of the UTC day that contains an instant.
 pub fn day_of(at: Timestamp) -> Timestamp {
     begin(at, DAY)
+}
+
+/// First instant of the quarter of a UTC day that contains an instant: of hours 0, 6, 12 and 18.
+pub fn quarter_of(at: Timestamp) -> Timestamp {
+    begin(at, DAY / 4)
 }
 
 /// First instant of the UTC hour after the one that contains an instant.
@@ -32,14 +37,15 @@ mod tests {
 
     #[test]
     fn hours_and_days_are_whole_also_before_1970() {
-        for (at, hour, day) in [
-            ("2026-11-24T10:59:59.999999Z", "2026-11-24T10:00:00Z", "2026-11-24T00:00:00Z"),
-            ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00Z", "2026-11-24T00:00:00Z"),
-            ("2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z"),
-            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:00:00Z", "1969-12-31T00:00:00Z"),
+        for (at, hour, quarter, day) in [
+            ("2026-11-24T10:59:59.999999Z", "2026-11-24T10:00:00Z", "2026-11-24T06:00:00Z", "2026-11-24T00:00:00Z"),
+            ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00Z", "2026-11-24T12:00:00Z", "2026-11-24T00:00:00Z"),
+            ("2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z", "2026-11-24T00:00:00Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:00:00Z", "1969-12-31T18:00:00Z", "1969-12-31T00:00:00Z"),
         ] {
             let at: Timestamp = at.parse().unwrap();
-            assert_eq!((hour_of(at), day_of(at)), (hour.parse().unwrap(), day.parse().unwrap()), "{at}");
+            let begins = (hour_of(at), quarter_of(at), day_of(at));
+            assert_eq!(begins, (hour.parse().unwrap(), quarter.parse().unwrap(), day.parse().unwrap()), "{at}");
             assert_eq!(next_hour(at).duration_since(hour_of(at)).as_secs(), 3600);
         }
     }

@@ -1,4 +1,4 @@
-//! The upkeep of reports' sums: days that are over are folded, counters get the dimensions that the catalog declares.
+//! The upkeep of reports' sums: hours are folded when their quarter of a day is over, counters get the dimensions that the catalog declares.
 //!
 //! Each step is one small transaction under the lock of one counter, and leaves every report right. Several replicas may
 //! take the same steps at once: who comes second finds nothing to do.
@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::hours::{day_of, hour_of, next_hour};
+use super::hours::{hour_of, next_hour, quarter_of};
 use crate::env::Env;
 use crate::storage::usage::books;
 use crate::storage::usage::dimensions::{self, ALWAYS, Described, NEVER, Undescribed, Unsettled};
@@ -14,8 +14,8 @@ use crate::storage::usage::rollups::{self as rows, CounterKey};
 use crate::storage::{Database, StoreError};
 use crate::write_tx;
 
-/// A day is folded this long after it ended: events that are under way by then would be in two sums.
-const AFTER_MIDNIGHT: SignedDuration = SignedDuration::from_mins(5);
+/// Hours are folded this long after their quarter of a day ended: events that are under way by then would be in two sums.
+const AFTER_QUARTER: SignedDuration = SignedDuration::from_mins(5);
 /// Tenants that are looked at in one go.
 const TENANTS_AT_ONCE: i64 = 200;
 /// Counters that are looked at in one go.
@@ -61,9 +61,9 @@ pub async fn keep_up(
         *round = Round { began: true, unsettled: unsettled(db).await?, ..Round::default() };
     }
     let now = env.clock.now();
-    let midnight = match portions.sums {
+    let until = match portions.sums {
         0 => ALWAYS,
-        _ => day_of(now.checked_sub(AFTER_MIDNIGHT).unwrap_or(now)),
+        _ => quarter_of(now.checked_sub(AFTER_QUARTER).unwrap_or(now)),
     };
     let (mut steps, mut looks) = (0, 0);
     loop {
@@ -71,13 +71,13 @@ pub async fn keep_up(
             return Ok(false);
         }
         looks += 1;
-        let Page { tenants, unfolded, undescribed } = page(db, round, midnight).await?;
+        let Page { tenants, unfolded, undescribed } = page(db, round, until).await?;
         let Some(last) = tenants.last().copied() else {
             break;
         };
         let before = steps;
         let is_all = is_below(&unfolded, COUNTERS_AT_ONCE) && is_below(&undescribed, COUNTERS_AT_ONCE);
-        let work = unfolded.iter().map(|key| (key, Step::Fold(midnight)));
+        let work = unfolded.iter().map(|key| (key, Step::Fold(until)));
         for (key, step) in work.chain(undescribed.iter().map(|key| (key, Step::Describe))) {
             loop {
                 match take(db, key, step, portions).await {
@@ -106,13 +106,13 @@ pub async fn keep_up(
     Ok(true)
 }
 
-/// Folds all days of a tenant that are over. For commands that do not wait for a server.
-pub async fn fold_all(db: &Database, tenant: Uuid, midnight: Timestamp) -> Result<(), StoreError> {
+/// Folds all hours of a tenant before an instant, which begins an hour. For commands that do not wait for a server.
+pub async fn fold_all(db: &Database, tenant: Uuid, until: Timestamp) -> Result<(), StoreError> {
     let tx = db.read_as_service("list_sums_to_do", &[tenant]).await?;
-    let unfolded = rows::unfolded(&tx, &[tenant], midnight, i64::MAX).await?;
+    let unfolded = rows::unfolded(&tx, &[tenant], until, i64::MAX).await?;
     tx.rollback().await?;
     for key in &unfolded {
-        while fold(db, key, midnight, Portions::default().sums).await? {}
+        while fold(db, key, until, Portions::default().sums).await? {}
     }
     Ok(())
 }
@@ -140,12 +140,12 @@ async fn unsettled(db: &Database) -> Result<Vec<Unsettled>, StoreError> {
     Ok(unsettled)
 }
 
-async fn page(db: &Database, round: &Round, midnight: Timestamp) -> Result<Page, StoreError> {
+async fn page(db: &Database, round: &Round, until: Timestamp) -> Result<Page, StoreError> {
     let tx = db.read_as_service("list_tenants", &[]).await?;
     let tenants = books::all_tenants(&tx, round.after, TENANTS_AT_ONCE).await?;
     tx.rollback().await?;
     let tx = db.read_as_service("list_sums_to_do", &tenants).await?;
-    let unfolded = rows::unfolded(&tx, &tenants, midnight, COUNTERS_AT_ONCE).await?;
+    let unfolded = rows::unfolded(&tx, &tenants, until, COUNTERS_AT_ONCE).await?;
     let undescribed = if round.unsettled.is_empty() {
         Vec::new()
     } else {
@@ -170,22 +170,22 @@ async fn settle(db: &Database, metrics: &[Unsettled]) -> Result<(), StoreError> 
 /// Takes one step; false where there was none to take.
 async fn take(db: &Database, key: &CounterKey, step: Step, portions: Portions) -> Result<bool, StoreError> {
     match step {
-        Step::Fold(midnight) => fold(db, key, midnight, portions.sums).await,
+        Step::Fold(until) => fold(db, key, until, portions.sums).await,
         Step::Describe => describe(db, key, portions.events).await,
     }
 }
 
-async fn fold(db: &Database, key: &CounterKey, midnight: Timestamp, most: i64) -> Result<bool, StoreError> {
+async fn fold(db: &Database, key: &CounterKey, until: Timestamp, most: i64) -> Result<bool, StoreError> {
     write_tx!(db, "fold_usage_days", &[key.0], |tx| {
-        let Some(since) = rows::lock_unfolded(tx, key, midnight).await? else {
+        let Some(since) = rows::lock_unfolded(tx, key, until).await? else {
             return Ok(false);
         };
-        let until = match rows::hours_to_fold(tx, key, (since, midnight), most).await? {
+        let end = match rows::hours_to_fold(tx, key, (since, until), most).await? {
             // At least one hour, so that it goes on.
             (Some(first), Some(last)) => last.max(next_hour(first)),
-            _ => midnight,
+            _ => until,
         };
-        rows::fold(tx, key, (since, until)).await?;
+        rows::fold(tx, key, (since, end)).await?;
         Ok(true)
     })
 }

@@ -158,12 +158,12 @@ impl Stage<'_> {
             ((later(start, 29)?, later(end, -31)?), (later(start, 24 * 7 + 5)?, later(end, -(24 * 8 + 5))?));
         let mut lines = vec![self.line("by user, nothing folded", "whole", self.span, "&groupBy=user").await?];
         let began = Instant::now();
-        rollups::fold_all(db, self.tenant, later(end, -24)?).await?;
+        rollups::fold_all(db, self.tenant, later(end, -6)?).await?;
         let mut folding = began.elapsed();
         rows::analyze(&self.admin).await.map_err(|error| failed(&error))?;
         let dimension = rows::dimension(&self.admin, self.tenant).await.map_err(|error| failed(&error))?;
-        lines.push(self.line("by user, the last day not folded", "whole", self.span, "&groupBy=user").await?);
-        lines.push(self.line("by day, the last day not folded", "whole", self.span, "&groupBy=day").await?);
+        lines.push(self.line("by user, six hours not folded", "whole", self.span, "&groupBy=user").await?);
+        lines.push(self.line("by day, six hours not folded", "whole", self.span, "&groupBy=day").await?);
         let began = Instant::now();
         rollups::fold_all(db, self.tenant, end).await?;
         folding += began.elapsed();

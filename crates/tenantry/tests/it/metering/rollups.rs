@@ -177,10 +177,10 @@ async fn folded_or_not_a_report_is_the_sum_of_its_events() {
     world.reports_are_sums(t, SPANS).await;
     world.keep_up(Portions { sums: 0, ..SMALL }).await;
     assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("01-01 00")), "nothing was to be folded yet");
-    // Hours are folded a few at a time, up to the last midnight, in both periods; reports are right in between.
+    // Hours are folded a few at a time, up to the last quarter of a day, in both periods; reports are right in between.
     assert!(world.keep_up(SMALL).await > 8);
     world.reports_are_sums(t, SPANS).await;
-    assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("03-22 00")), "{:?}", world.folded(t).await);
+    assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("03-22 06")), "{:?}", world.folded(t).await);
     assert_eq!(world.keep_up(SMALL).await, 1, "nothing is left to do");
     assert_eq!(world.count("select count(*) from tenantry.usage_dimensions where not settled").await, 0);
     // What comes late goes into hours and days, by the fast way and under locks; what is corrected leaves both.
@@ -198,7 +198,7 @@ async fn folded_or_not_a_report_is_the_sum_of_its_events() {
     assert!(world.record(&pair).await.iter().all(|word| word.starts_with("accepted")));
     world.reports_are_sums(t, SPANS).await;
     world.books_are_right().await;
-    assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("03-22 00")), "nothing was unfolded");
+    assert!(world.folded(t).await.iter().all(|counter| counter.ends_with("03-22 06")), "nothing was unfolded");
     // The next days are folded in their turn.
     world.env.clock.set(at("2026-03-25T00:06:00Z"));
     world.keep_up(Portions::default()).await;
