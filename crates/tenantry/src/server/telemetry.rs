@@ -76,7 +76,7 @@ fn describe() {
     describe_counter!("tenantry_usage_events_total", Unit::Count, "Usage events by outcome");
     describe_counter!("tenantry_ingest_refused_total", Unit::Count, "Usage requests refused by backpressure");
     describe_counter!("tenantry_ingest_group_retries_total", Unit::Count, "Groups of usage events tried again");
-    describe_counter!("tenantry_ingest_careful_total", Unit::Count, "Usage events left to be decided under locks");
+    describe_counter!("tenantry_ingest_left_total", Unit::Count, "Usage events left to be decided under locks");
     describe_counter!("tenantry_transaction_retries_total", Unit::Count, "Transactions run again after a deadlock");
     describe_counter!("tenantry_problems_total", Unit::Count, "Refusals and failures by code");
     describe_counter!("tenantry_security_events_total", Unit::Count, "Refusals that were recorded, by type");

@@ -14,7 +14,7 @@ use super::super::opening::{self, Wanted};
 use super::super::outcome::{Invalid, Outcome, SubmitError};
 use super::claims::{Claimed, Keys};
 use super::facts::{self, Facts, Need};
-use super::lane::{Answered, Lane, Left, leave, whole};
+use super::lane::{Answered, Care, Figures, Left, leave, whole};
 use super::prepare::{Preparation, Prepared, prepare, prepare_in_group, unknown_key};
 use super::{Sources, locked, optimistic, repeats, spend};
 use crate::begin_with;
@@ -43,6 +43,7 @@ pub struct Recorder {
     months: Arc<Mutex<HashSet<i64>>>,
     /// Groups that go without an early claim, because one was in vain: a hint that saves work, it decides nothing.
     patience: Arc<AtomicU32>,
+    pub(super) figures: Figures,
 }
 
 /// Groups that claim their keys after the facts once an early claim was in vain.
@@ -110,7 +111,7 @@ struct About<'a> {
     events: &'a [&'a NewEvent],
     /// Digests of the events.
     hashes: &'a [Uuid],
-    lane: Lane<'a>,
+    care: Care<'a>,
     now: Timestamp,
 }
 
@@ -127,13 +128,13 @@ pub(super) struct Sorted {
 impl Recorder {
     /// A recorder over this database.
     pub fn new(db: Database, env: Env, settings: GroupSettings) -> Self {
-        Self { db, env, settings, months: Arc::default(), patience: Arc::default() }
+        Self { db, env, settings, months: Arc::default(), patience: Arc::default(), figures: Figures::default() }
     }
 
     /// Records events of one caller at once, without the queue; for imports and tests.
     pub async fn record(&self, actor: Actor, events: &[NewEvent]) -> Vec<Result<Outcome, SubmitError>> {
         let group: Vec<Member<'_>> = events.iter().map(|event| (&actor, event)).collect();
-        self.run(&group, Lane::Whole)
+        self.run(&group, Care::Here)
             .await
             .into_iter()
             .map(|answer| answer.unwrap_or(Err(SubmitError::Internal)))
@@ -142,11 +143,11 @@ impl Recorder {
 
     /// Records a group; one answer for each event, in order. Where the database refuses the group for a reason that
     /// should have been caught before, it is halved until the culprit alone gets the error; a half leaves nothing.
-    pub(super) async fn run(&self, group: &[Member<'_>], lane: Lane<'_>) -> Vec<Answered> {
+    pub(super) async fn run(&self, group: &[Member<'_>], care: Care<'_>) -> Vec<Answered> {
         let mut answers = Vec::with_capacity(group.len());
-        let mut pending = vec![(group, lane)];
-        while let Some((part, lane)) = pending.pop() {
-            match self.run_once(part, lane).await {
+        let mut pending = vec![(group, care)];
+        while let Some((part, care)) = pending.pop() {
+            match self.run_once(part, care).await {
                 Ok(outcomes) => answers.extend(outcomes.into_iter().map(|outcome| outcome.map(Ok))),
                 Err(error) if error.is_unavailable() || error.is_retryable() => {
                     tracing::warn!(%error, events = part.len(), "usage could not be recorded; callers are told to come back");
@@ -159,25 +160,25 @@ impl Recorder {
                 Err(error) => {
                     tracing::warn!(%error, events = part.len(), "the database refused a group of events; halving it");
                     let (first, second) = part.split_at(part.len() / 2);
-                    pending.push((second, Lane::Whole));
-                    pending.push((first, Lane::Whole));
+                    pending.push((second, Care::Here));
+                    pending.push((first, Care::Here));
                 }
             }
         }
         answers
     }
 
-    async fn run_once(&self, group: &[Member<'_>], lane: Lane<'_>) -> Result<Vec<Option<Outcome>>, StoreError> {
+    async fn run_once(&self, group: &[Member<'_>], care: Care<'_>) -> Result<Vec<Option<Outcome>>, StoreError> {
         let events: Vec<&NewEvent> = group.iter().map(|(_, event)| *event).collect();
         let hashes: Vec<Uuid> = events.iter().map(|event| event.content_hash()).collect();
-        let mut way = if matches!(lane, Lane::Careful) { Way::InOrder } else { self.first_way() };
+        let mut way = if matches!(care, Care::First) { Way::InOrder } else { self.first_way() };
         let mut was_refused = false;
         for attempt in 0..ATTEMPTS {
-            match Box::pin(self.attempt((group, lane), (&events, &hashes), way)).await {
+            match Box::pin(self.attempt((group, care), (&events, &hashes), way)).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
                 // What the counters' guard saw, the facts show now: only those that it is about are left.
-                Ok(Tried::NeedsLocks) if matches!(lane, Lane::Fast(_)) && !was_refused => {
+                Ok(Tried::NeedsLocks) if matches!(care, Care::Elsewhere(_)) && !was_refused => {
                     was_refused = true;
                     way = self.instead_of(way, Way::InOrder);
                 }
@@ -224,7 +225,7 @@ impl Recorder {
 
     async fn attempt(
         &self,
-        (group, lane): (&[Member<'_>], Lane<'_>),
+        (group, care): (&[Member<'_>], Care<'_>),
         (events, hashes): (&[&NewEvent], &[Uuid]),
         way: Way,
     ) -> Result<Tried, StoreError> {
@@ -240,7 +241,7 @@ impl Recorder {
                 Ok(Some(Claimed::new(keys, commit::claim_keys(tx, &columns).await?, events)))
             })
         })?;
-        let about = About { group, events, hashes, lane, now };
+        let about = About { group, events, hashes, care, now };
         let judged = match read {
             Ok((facts, claimed)) => self.judge(&tx, &about, (facts, claimed), way).await,
             Err(error) => Err(error),
@@ -283,7 +284,7 @@ impl Recorder {
         let now = self.env.clock.now();
         let needs: Vec<Need<'_>> = group.iter().map(|(actor, event)| Need::of(actor, event)).collect();
         let facts = facts::read(tx, &needs, now).await?;
-        let about = About { group, events: &events, hashes: &hashes, lane: Lane::Whole, now };
+        let about = About { group, events: &events, hashes: &hashes, care: Care::Here, now };
         match self.judge(tx, &about, (facts, None), Way::UnderLocks).await? {
             Judged::Written(outcomes, left) => whole(outcomes, &left).map(Tried::Done),
             Judged::Undo(tried) => Ok(tried),
@@ -303,7 +304,7 @@ impl Recorder {
         (mut facts, claimed): (Facts, Option<Claimed>),
         way: Way,
     ) -> Result<Judged, StoreError> {
-        let About { group, events, hashes, lane, now } = *about;
+        let About { group, events, hashes, care, now } = *about;
         let Sorted { mut outcomes, mut ready, repeats_only, missing } = self.prepare_all(group, hashes, &facts);
         let months = self.unknown_months(&ready);
         if !missing.is_empty() || !months.is_empty() {
@@ -322,12 +323,13 @@ impl Recorder {
             if !needing.positions.is_empty() && claimed.is_some() {
                 return Ok(Judged::Undo(Tried::TooEarly));
             }
-            match lane {
+            match care {
                 // Where a limit is near for all of them, nobody else waits, and to decide it here is the faster.
-                Lane::Fast(requests) if needing.near < ready.len() => {
+                Care::Elsewhere(requests) if needing.near < ready.len() => {
+                    self.figures.note(ready.iter().map(|event| &facts.counters[event.counter]));
                     left = leave(requests, &needing.positions, &mut outcomes, &mut ready);
                 }
-                Lane::Fast(_) | Lane::Whole | Lane::Careful => is_plain = needing.positions.is_empty(),
+                _ => is_plain = needing.positions.is_empty(),
             }
         }
         if ready.is_empty() {

@@ -4,22 +4,25 @@
 //! What is left is left by whole requests: the events of one request are decided in their order, those of different
 //! requests, which are under way at the same time, in any.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use super::super::event::{Content, NewEvent};
 use super::super::outcome::{Outcome, SubmitError};
 use super::prepare::Prepared;
 use crate::storage::StoreError;
+use crate::storage::usage::facts::CounterRow;
 
-/// Who decides what must be decided under locks.
+/// Where the events of a group are decided that must be decided under locks.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Lane<'a> {
-    /// The group itself, and with it all its events.
-    Whole,
-    /// Another group: the requests at these positions that have such an event are left, so that no other waits for it.
-    Fast(&'a [Range<usize>]),
-    /// The group itself, which was made of what others left.
-    Careful,
+pub(super) enum Care<'a> {
+    /// Here, and with them the whole group.
+    Here,
+    /// The same; the group is expected to have some.
+    First,
+    /// In another group: the requests at these positions that have such an event are left, so that no other waits for it.
+    Elsewhere(&'a [Range<usize>]),
 }
 
 /// What became of an event of a group; none where it was left for the careful lane.
@@ -27,6 +30,31 @@ pub(super) type Answered = Option<Result<Outcome, SubmitError>>;
 
 /// Where in a group the requests are that it leaves for the careful lane.
 pub(super) type Left = Vec<Range<usize>>;
+
+/// Metrics that were seen to be no sums: a hint that saves work, it decides nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures(Arc<RwLock<HashSet<String>>>);
+
+impl Figures {
+    /// Whether some of these events will hardly go the fast way, so that it need not be tried.
+    pub(super) fn are_among(&self, events: &[NewEvent]) -> bool {
+        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        events.iter().any(|event| match &event.content {
+            Content::Usage { metric, .. } => !seen.is_empty() && seen.contains(metric),
+            Content::Reversal { .. } => true,
+        })
+    }
+
+    /// Keeps in mind those of these counters that are no sums.
+    pub(super) fn note<'a>(&self, counters: impl Iterator<Item = &'a CounterRow>) {
+        for counter in counters.filter(|counter| counter.aggregation != "sum") {
+            let is_seen = self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&counter.metric);
+            if !is_seen {
+                self.0.write().unwrap_or_else(PoisonError::into_inner).insert(counter.metric.clone());
+            }
+        }
+    }
+}
 
 /// Takes the requests that have one of these events out of a group, and says where they were.
 pub(super) fn leave(

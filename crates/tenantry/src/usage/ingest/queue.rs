@@ -14,7 +14,7 @@ use super::super::event::NewEvent;
 use super::super::gather::{Gathering, TURNS};
 use super::super::outcome::{Outcome, SubmitError};
 use super::group::{Member, Recorder};
-use super::lane::{Answered, Lane};
+use super::lane::{Answered, Care};
 use super::preview::Preview;
 use crate::tenancy::Actor;
 
@@ -66,11 +66,10 @@ impl Submission {
 /// The entrance to recording usage. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    sender: mpsc::UnboundedSender<Submission>,
+    fast: Lane,
+    careful: Lane,
     room: Arc<Semaphore>,
     limit: usize,
-    closing: CancellationToken,
-    committers: Arc<Mutex<JoinSet<()>>>,
     recorder: Recorder,
     previews: Arc<Semaphore>,
 }
@@ -84,26 +83,13 @@ impl std::fmt::Debug for Ingest {
 impl Ingest {
     /// Starts the committers.
     pub fn start(recorder: &Recorder, settings: IngestSettings) -> Self {
-        let closing = CancellationToken::new();
-        let (sender, arriving) = mpsc::unbounded_channel();
-        let (leaving, left) = mpsc::unbounded_channel();
-        let fast =
-            Channel { receiver: Arc::new(Mutex::new(arriving)), closing: closing.clone(), careful: Some(leaving) };
-        // It ends when no committer of the fast lane is there that could leave it something.
-        let careful =
-            Channel { receiver: Arc::new(Mutex::new(left)), closing: CancellationToken::new(), careful: None };
-        let mut committers = JoinSet::new();
-        for channel in [&fast, &careful] {
-            for _ in 0..settings.committers.max(1) {
-                committers.spawn(commit_groups(recorder.clone(), channel.clone(), settings));
-            }
-        }
+        let careful = Lane::start(recorder, settings, None);
+        let fast = Lane::start(recorder, settings, Some(careful.sender.clone()));
         Self {
-            sender,
+            fast,
+            careful,
             room: Arc::new(Semaphore::new(settings.queue_limit)),
             limit: settings.queue_limit,
-            closing,
-            committers: Arc::new(Mutex::new(committers)),
             recorder: recorder.clone(),
             previews: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE)),
         }
@@ -123,7 +109,9 @@ impl Ingest {
             SubmitError::Overloaded
         })?;
         let (answer, answered) = oneshot::channel();
-        self.sender.send(Submission { actor, events, answer, _room: room }).map_err(|_| SubmitError::ShuttingDown)?;
+        let lane = if self.recorder.figures.are_among(&events) { &self.careful } else { &self.fast };
+        let submission = Submission { actor, events, answer, _room: room };
+        lane.sender.send(submission).map_err(|_| SubmitError::ShuttingDown)?;
         // A committer that panicked drops the sender: whether the group was committed is not known.
         answered.await.map_err(|_| SubmitError::Unavailable)
     }
@@ -141,6 +129,38 @@ impl Ingest {
 
     /// Takes no more events, records those that wait, and stops.
     pub async fn drain(&self) {
+        self.fast.end().await;
+        // Last, since the fast lane leaves it something to the end.
+        self.careful.end().await;
+    }
+}
+
+/// Requests that wait, and the committers that take them.
+#[derive(Clone)]
+struct Lane {
+    sender: mpsc::UnboundedSender<Submission>,
+    closing: CancellationToken,
+    committers: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Lane {
+    /// Starts the committers of a lane, which may leave requests for another one.
+    fn start(
+        recorder: &Recorder,
+        settings: IngestSettings,
+        careful: Option<mpsc::UnboundedSender<Submission>>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Waiting { receiver: Arc::new(Mutex::new(receiver)), closing: CancellationToken::new(), careful };
+        let mut committers = JoinSet::new();
+        for _ in 0..settings.committers.max(1) {
+            committers.spawn(commit_groups(recorder.clone(), waiting.clone(), settings));
+        }
+        Self { sender, closing: waiting.closing, committers: Arc::new(Mutex::new(committers)) }
+    }
+
+    /// Takes no more requests, answers those that wait, and stops.
+    async fn end(&self) {
         self.closing.cancel();
         let mut committers = self.committers.lock().await;
         while let Some(ended) = committers.join_next().await {
@@ -151,26 +171,24 @@ impl Ingest {
     }
 }
 
-/// What committers of one lane take from, and where they leave what is not for them.
+/// What the committers of a lane take from, and where they leave what is not for them.
 #[derive(Clone)]
-struct Channel {
+struct Waiting {
     receiver: Arc<Mutex<mpsc::UnboundedReceiver<Submission>>>,
     closing: CancellationToken,
     /// None where they are the careful lane's.
     careful: Option<mpsc::UnboundedSender<Submission>>,
 }
 
-async fn commit_groups(recorder: Recorder, channel: Channel, settings: IngestSettings) {
+async fn commit_groups(recorder: Recorder, waiting: Waiting, settings: IngestSettings) {
     let mut gathering = Gathering::new(settings.turns);
-    while let Some(submissions) =
-        collect(&channel.receiver, settings.group_size, &mut gathering, &channel.closing).await
-    {
+    while let Some(submissions) = collect(&waiting, settings.group_size, &mut gathering).await {
         let started = Instant::now();
-        let mut answers = commit(&recorder, &submissions, channel.careful.is_some()).await.into_iter();
+        let mut answers = commit(&recorder, &submissions, waiting.careful.is_some()).await.into_iter();
         metrics::histogram!("tenantry_ingest_group_seconds").record(started.elapsed());
         for submission in submissions {
             let own: Vec<Answered> = answers.by_ref().take(submission.events.len()).collect();
-            match (own.into_iter().collect(), &channel.careful) {
+            match (own.into_iter().collect(), &waiting.careful) {
                 (Some(own), _) => submission.answer(own),
                 (None, Some(careful)) => leave(submission, careful),
                 // Nothing of a group that leaves nothing is without an answer.
@@ -194,11 +212,11 @@ async fn commit(recorder: &Recorder, submissions: &[Submission], may_leave: bool
             Some(start..*end)
         })
         .collect();
-    let lane = if may_leave { Lane::Fast(&requests) } else { Lane::Careful };
+    let care = if may_leave { Care::Elsewhere(&requests) } else { Care::First };
     #[expect(clippy::cast_precision_loss, reason = "a group has thousands of events")]
     metrics::histogram!("tenantry_ingest_group_events").record(group.len() as f64);
     // A bug must cost its group the answer, not everybody the committer.
-    let outcome = AssertUnwindSafe(recorder.run(&group, lane)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(recorder.run(&group, care)).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         tracing::error!(events = group.len(), "recording a group of usage events panicked");
         group.iter().map(|_| Some(Err(SubmitError::Unavailable))).collect()
@@ -206,7 +224,7 @@ async fn commit(recorder: &Recorder, submissions: &[Submission], may_leave: bool
 }
 
 fn leave(submission: Submission, careful: &mpsc::UnboundedSender<Submission>) {
-    metrics::counter!("tenantry_ingest_careful_total").increment(submission.events.len() as u64);
+    metrics::counter!("tenantry_ingest_left_total").increment(submission.events.len() as u64);
     // Nobody takes it where the careful lane's committers ended badly, which is in the log then.
     if let Err(mpsc::error::SendError(submission)) = careful.send(submission) {
         submission.answer_all(SubmitError::Unavailable);
@@ -216,17 +234,12 @@ fn leave(submission: Submission, careful: &mpsc::UnboundedSender<Submission>) {
 /// Waits for the first submission, then takes what else is there or comes while everything else that can run does, its
 /// readers of sockets among it. Whole requests only, so that one request is one transaction. None when the queue was
 /// closed and is empty.
-async fn collect(
-    receiver: &Mutex<mpsc::UnboundedReceiver<Submission>>,
-    group_size: usize,
-    gathering: &mut Gathering,
-    closing: &CancellationToken,
-) -> Option<Vec<Submission>> {
-    let mut receiver = receiver.lock().await;
+async fn collect(waiting: &Waiting, group_size: usize, gathering: &mut Gathering) -> Option<Vec<Submission>> {
+    let mut receiver = waiting.receiver.lock().await;
     let first = tokio::select! {
         biased;
         first = receiver.recv() => first?,
-        () = closing.cancelled() => {
+        () = waiting.closing.cancelled() => {
             // What was taken in before is still answered; nothing new gets in.
             receiver.close();
             receiver.recv().await?
