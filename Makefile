@@ -20,7 +20,7 @@ bench: setup
 	cargo build --release --package tenantry
 	scripts/bench.sh target/release/tenantry
 
-# An hour, and 60 GB of disk.
+# An hour, and 35 GB of disk.
 bench-long: setup
 	cargo build --release --package tenantry
 	scripts/bench-long.sh target/release/tenantry

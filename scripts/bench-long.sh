@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Grows a fresh database to 50 million events whose keys grow with time, then another one to 10 million with random keys,
-# and measures on the way. Takes about an hour and 60 GB of disk, most of it for the proof of the books at the end.
+# and measures on the way. Takes about an hour and 35 GB of disk.
 # Usage: scripts/bench-long.sh PATH-OF-TENANTRY [options of `tenantry bench growth`]
 set -euo pipefail
 cd "$(dirname "$0")/.."
