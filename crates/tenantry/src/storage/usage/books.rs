@@ -23,6 +23,7 @@ pub struct Difference {
 query! {
     /// Sums of all events have few groups, which the planner cannot know: left to itself it sorts the events, on disk.
     service SUM_WITHOUT_SORTING = "select set_config('enable_sort', 'off', true), set_config('enable_mergejoin', 'off', true)";
+    service SORT_AGAIN = "select set_config('enable_sort', 'on', true), set_config('enable_mergejoin', 'on', true)";
     service COUNTERS = "
         with recorded as (
             select tenant_id, metric, period_start, sum(amount) as total, count(*) as event_count
@@ -455,6 +456,7 @@ pub async fn differences(tx: &Tx, tenants: &[Uuid]) -> Result<Vec<Difference>, S
             });
         }
     }
+    tx.execute(&SORT_AGAIN, &[]).await?;
     Ok(found)
 }
 

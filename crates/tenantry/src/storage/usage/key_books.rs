@@ -2,7 +2,8 @@
 //!
 //! There are as many of them as there is usage, so they are not joined as a whole, which would take a copy of both on
 //! disk. For each tenant, metric and day both sides say how many they are and two sums of 64-bit digests over key and
-//! timestamp, whatever the order. Only days on which these differ are looked at one by one, and months of which events
+//! timestamp, whatever the order. (The digest of a row adds up those of its columns; digested once more, it says which
+//! belong together.) Only days on which these differ are looked at one by one, and months of which events
 //! have left: there the keys without an event are as many as left.
 
 use crate::query;
@@ -15,14 +16,14 @@ query! {
             group by tenant_id, metric, month
         ), event_days as (
             select tenant_id, metric, (occurred_at at time zone 'UTC')::date as day, count(*) as rows,
-                   sum(hash_record_extended(row(idempotency_key, occurred_at), 1)) as one,
-                   sum(hash_record_extended(row(idempotency_key, occurred_at), 2)) as two
+                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 1), 1)) as one,
+                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 2), 2)) as two
             from tenantry.tenant_usage where tenant_id = any ($1)
             group by 1, 2, 3
         ), key_days as (
             select tenant_id, metric, (occurred_at at time zone 'UTC')::date as day, count(*) as rows,
-                   sum(hash_record_extended(row(idempotency_key, occurred_at), 1)) as one,
-                   sum(hash_record_extended(row(idempotency_key, occurred_at), 2)) as two
+                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 1), 1)) as one,
+                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 2), 2)) as two
             from tenantry.usage_keys where tenant_id = any ($1)
             group by 1, 2, 3
         ), days as materialized (

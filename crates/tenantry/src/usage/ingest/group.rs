@@ -46,6 +46,10 @@ pub struct Recorder {
     pub(super) figures: Figures,
 }
 
+/// How long a group of the fast lane waits for counters that it wants to decide under locks: longer than others need
+/// to commit.
+const COUNTER_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+
 /// Groups that claim their keys after the facts once an early claim was in vain.
 const PATIENCE: u32 = 16;
 
@@ -177,13 +181,20 @@ impl Recorder {
             match Box::pin(self.attempt((group, care), (&events, &hashes), way)).await {
                 Ok(Tried::Done(outcomes)) => return Ok(outcomes),
                 Ok(Tried::Again | Tried::Missing(_)) => {}
-                // What the counters' guard saw, the facts show now: only those that it is about are left.
-                Ok(Tried::NeedsLocks) if matches!(care, Care::Elsewhere(_)) && !was_refused => {
+                // What the counters' guard saw, the facts mostly show now: then only those that it is about are left.
+                Ok(Tried::NeedsLocks) if matches!(care, Care::Elsewhere(_)) => {
+                    if was_refused {
+                        return Ok(vec![None; group.len()]);
+                    }
                     was_refused = true;
                     way = self.instead_of(way, Way::InOrder);
                 }
                 Ok(Tried::NeedsLocks) => way = self.instead_of(way, Way::UnderLocks),
                 Ok(Tried::TooEarly) => way = self.instead_of(way, Way::InOrder),
+                // Somebody holds a counter for long: whoever does not need it is not to wait.
+                Err(error) if matches!(care, Care::Elsewhere(_)) && is_lock_timeout(&error) => {
+                    return Ok(vec![None; group.len()]);
+                }
                 Err(error) => self.step_back(error, attempt).await?,
             }
             metrics::counter!("tenantry_ingest_group_retries_total").increment(1);
@@ -324,7 +335,7 @@ impl Recorder {
                 return Ok(Judged::Undo(Tried::TooEarly));
             }
             match care {
-                // Where a limit is near for all of them, nobody else waits, and to decide it here is the faster.
+                // Where a limit is near for all of them, to decide it here is the faster.
                 Care::Elsewhere(requests) if needing.near < ready.len() => {
                     self.figures.note(ready.iter().map(|event| &facts.counters[event.counter]));
                     left = leave(requests, &needing.positions, &mut outcomes, &mut ready);
@@ -341,6 +352,11 @@ impl Recorder {
                 None => optimistic::claim(tx, &ready, events, &facts).await?,
             };
             return Ok(Judged::Plain(Box::new(Plain { outcomes, left, ready, facts, claimed })));
+        }
+        match care {
+            Care::Elsewhere(_) => commit::set_lock_timeout(tx, COUNTER_LOCK_TIMEOUT).await?,
+            Care::First => self.figures.forget(ready.iter().map(|event| &facts.counters[event.counter])),
+            Care::Here => {}
         }
         let ids = self.ids_for(events, now);
         let sources = Sources { env: &self.env, now };

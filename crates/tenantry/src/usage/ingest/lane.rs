@@ -1,5 +1,6 @@
 //! Two lanes: what must be decided under locks is left by the groups of the fast lane to those of the careful one, so
-//! that no other request waits for locks, for parts of counters or for a look at a period's events.
+//! that no other request waits for parts of counters, for a look at a period's events, or for a counter that it does not
+//! need.
 //!
 //! What is left is left by whole requests: the events of one request are decided in their order, those of different
 //! requests, which are under way at the same time, in any.
@@ -48,11 +49,23 @@ impl Figures {
     /// Keeps in mind those of these counters that are no sums.
     pub(super) fn note<'a>(&self, counters: impl Iterator<Item = &'a CounterRow>) {
         for counter in counters.filter(|counter| counter.aggregation != "sum") {
-            let is_seen = self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&counter.metric);
-            if !is_seen {
+            if !self.has(&counter.metric) {
                 self.0.write().unwrap_or_else(PoisonError::into_inner).insert(counter.metric.clone());
             }
         }
+    }
+
+    /// Forgets those of these counters that are sums, as after a change of the catalog.
+    pub(super) fn forget<'a>(&self, counters: impl Iterator<Item = &'a CounterRow>) {
+        for counter in counters.filter(|counter| counter.aggregation == "sum") {
+            if self.has(&counter.metric) {
+                self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&counter.metric);
+            }
+        }
+    }
+
+    fn has(&self, metric: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(metric)
     }
 }
 

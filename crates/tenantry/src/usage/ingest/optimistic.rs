@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use tenantry_domain::limit::Standing;
 use tenantry_domain::quantity::Quantity;
 use uuid::Uuid;
 
@@ -40,10 +41,10 @@ pub(super) struct NeedingLocks {
     pub(super) near: usize,
 }
 
-/// The events that have to be decided under locks, as far as the facts tell; of a counter whose limit is near all.
+/// The events that have to be decided under locks, as far as the facts tell: what the counters' guard would refuse. Of a
+/// counter whose limit is near, or that would pass a threshold of which somebody is told, all.
 pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &Facts) -> NeedingLocks {
     let mut sums: HashMap<usize, Decimal> = HashMap::new();
-    let mut near = HashSet::new();
     let mut needing = NeedingLocks::default();
     for event in prepared {
         let counter = &facts.counters[event.counter];
@@ -51,22 +52,33 @@ pub(super) fn needing_locks(prepared: &[Prepared], group: &[&NewEvent], facts: &
         let is_late = counter.closed || event.occurred_at < counter.segment_start;
         if !is_usage || is_late || event.claim != Claim::Any || counter.aggregation != "sum" {
             needing.positions.insert(event.index);
-        } else if let Some(limit) = counter.hard_limit.into_iter().chain(counter.sure_limit).min() {
-            let sum = sums.entry(event.counter).or_default();
-            *sum += event.amount;
-            if counter.total + counter.held + *sum > limit {
-                near.insert(event.counter);
-            }
+        } else {
+            *sums.entry(event.counter).or_default() += event.amount;
         }
     }
+    let is_near = |(counter, sum): &(usize, Decimal)| is_near(&facts.counters[*counter], *sum);
+    let near: HashSet<usize> = sums.into_iter().filter(is_near).map(|(counter, _)| counter).collect();
     if !near.is_empty() {
         let others = needing.positions.len();
-        needing
-            .positions
-            .extend(prepared.iter().filter(|event| near.contains(&event.counter)).map(|event| event.index));
+        let of_near = prepared.iter().filter(|event| near.contains(&event.counter));
+        needing.positions.extend(of_near.map(|event| event.index));
         needing.near = needing.positions.len() - others;
     }
     needing
+}
+
+/// Whether so much more could be above a limit, no longer exact, or news.
+fn is_near(counter: &CounterRow, sum: Decimal) -> bool {
+    let after = counter.total + sum;
+    let most = [counter.hard_limit, counter.sure_limit].into_iter().flatten().min();
+    let most = most.unwrap_or_else(|| Quantity::TOTAL_CEILING.as_decimal()).min(Quantity::TOTAL_CEILING.as_decimal());
+    let standing = Standing {
+        total: Quantity::from_decimal(after),
+        included: counter.included.map(Quantity::from_decimal),
+        limit: counter.hard_limit.map(Quantity::from_decimal),
+        held: Quantity::from_decimal(counter.held),
+    };
+    after + counter.held > most || standing.passed_since(Quantity::from_decimal(counter.total)).next().is_some()
 }
 
 /// Claims the keys of these events.

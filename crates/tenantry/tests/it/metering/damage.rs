@@ -103,6 +103,21 @@ const DAMAGES: &[(&str, &str)] = &[
     ("keys", "update tenantry.usage_keys
               set occurred_at = case idempotency_key when 'band 1' then timestamptz '2026-03-21 02:00Z' else '2026-03-21 01:00Z' end
               where idempotency_key in ('band 1', 'band 2')"),
+    ("keys", "update tenantry.usage_keys
+              set occurred_at = case idempotency_key when 'band 3' then timestamptz '2026-03-21 04:00Z' else '2026-03-21 03:00Z' end
+              where idempotency_key in ('band 3', 'band 4')"),
+    ("keys", "update tenantry.usage_keys
+              set occurred_at = case idempotency_key when 'band 5' then timestamptz '2026-03-21 06:00Z' else '2026-03-21 05:00Z' end
+              where idempotency_key in ('band 5', 'band 6')"),
+    ("keys", "update tenantry.usage_keys
+              set occurred_at = case idempotency_key when 'band 0' then timestamptz '2026-03-21 07:00Z' else '2026-03-21 00:00Z' end
+              where idempotency_key in ('band 0', 'band 7')"),
+    ("keys", "update tenantry.usage_keys
+              set occurred_at = case idempotency_key when 'band 2' then timestamptz '2026-03-21 08:00Z' else '2026-03-21 02:00Z' end
+              where idempotency_key in ('band 2', 'band 8')"),
+    ("keys", "update tenantry.tenant_usage
+              set idempotency_key = case idempotency_key when 'band 4' then 'band 7' else 'band 4' end
+              where idempotency_key in ('band 4', 'band 7')"),
     ("event_periods", "update tenantry.tenant_usage set period_start = period_start + interval '1 second'
                        where idempotency_key = 'e'"),
     ("event_periods", "update tenantry.tenant_usage set occurred_at = period_start - interval '1 microsecond'
