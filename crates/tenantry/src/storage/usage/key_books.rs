@@ -14,26 +14,28 @@ query! {
             select tenant_id, metric, month, sum(event_count) as event_count
             from tenantry.usage_archives where tenant_id = any ($1)
             group by tenant_id, metric, month
-        ), event_days as (
-            select tenant_id, metric, (occurred_at at time zone 'UTC')::date as day, count(*) as rows,
-                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 1), 1)) as one,
-                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 2), 2)) as two
-            from tenantry.tenant_usage where tenant_id = any ($1)
-            group by 1, 2, 3
-        ), key_days as (
-            select tenant_id, metric, (occurred_at at time zone 'UTC')::date as day, count(*) as rows,
-                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 1), 1)) as one,
-                   sum(hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 2), 2)) as two
-            from tenantry.usage_keys where tenant_id = any ($1)
-            group by 1, 2, 3
         ), days as materialized (
             select tenant_id, metric, day, key_rows, date_trunc('month', day::timestamp) at time zone 'UTC' as month,
                    exists (select from archived a where a.tenant_id = differing.tenant_id and a.metric = differing.metric
                                and a.month = date_trunc('month', differing.day::timestamp) at time zone 'UTC') as has_left
             from (
-                select tenant_id, metric, day, coalesce(k.rows, 0) as key_rows
-                from event_days e full join key_days k using (tenant_id, metric, day)
-                where (e.rows, e.one, e.two) is distinct from (k.rows, k.one, k.two)
+                select tenant_id, metric, (occurred_at at time zone 'UTC')::date as day,
+                       count(*) filter (where is_key) as key_rows
+                from (
+                    select tenant_id, metric, occurred_at, idempotency_key, false as is_key
+                    from tenantry.tenant_usage where tenant_id = any ($1)
+                    union all
+                    select tenant_id, metric, occurred_at, idempotency_key, true
+                    from tenantry.usage_keys where tenant_id = any ($1)
+                ) as either
+                cross join lateral (
+                    select hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 1), 1) as one,
+                           hashint8extended(hash_record_extended(row(idempotency_key, occurred_at), 2), 2) as two
+                ) as digests
+                group by 1, 2, 3
+                having (count(*) filter (where is_key), sum(one) filter (where is_key), sum(two) filter (where is_key))
+                    is distinct from
+                    (count(*) filter (where not is_key), sum(one) filter (where not is_key), sum(two) filter (where not is_key))
             ) as differing
         ), events as materialized (
             select u.tenant_id, u.idempotency_key, count(*) as times, min(u.occurred_at) as occurred_at,
